@@ -1,0 +1,62 @@
+# Counterfoil. `make run` shows it at work, `make test` proves it; both make their own environment first.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+READY  := $(VENV)/.ready
+LOCK   := deploy/requirements/dev.txt
+PORT   ?= 4318
+ONCE   ?=
+WORKERS ?= 2
+
+.DEFAULT_GOAL := help
+.PHONY: help run test check lint types imports drift openapi-check openapi formats bench lock clean
+
+help: ## list what can be made
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 24
+
+$(READY): $(LOCK) pyproject.toml
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "Setting up $(VENV) (once) ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement $(LOCK)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+run: $(READY) ## the whole story on a fresh directory: traffic, trail, bundle, tampering; then serves (PORT=0, ONCE=1)
+	@$(BIN)/counterfoil demo --port $(PORT) $(if $(ONCE),--once)
+
+test: $(READY) ## the whole test suite
+	$(BIN)/pytest -n $(WORKERS) --dist worksteal --cov --cov-report=term
+
+check: lint types imports drift openapi-check test ## everything CI asks for
+
+lint: $(READY) ## ruff: rules and format
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(READY) ## mypy, strict
+	$(BIN)/mypy
+
+imports: $(READY) ## imports go one way
+	$(BIN)/lint-imports
+
+drift: $(READY) ## the migrations make the tables that the code declares
+	$(BIN)/python tests/store/drift.py
+
+openapi-check: $(READY) ## the committed OpenAPI document is the one the code makes
+	$(BIN)/counterfoil openapi | diff -u openapi/openapi.json -
+
+openapi: $(READY) ## write openapi/openapi.json
+	$(BIN)/counterfoil openapi > openapi/openapi.json
+
+formats: $(READY) ## write docs/formats/record.schema.json from the code
+	$(BIN)/python -m counterfoil.core.schema > docs/formats/record.schema.json
+
+bench: $(READY) ## speed beside the floor, one table and JSON
+	$(BIN)/python tests/benchmarks/bench.py
+
+lock: ## write the requirements file again (needs uv)
+	uv pip compile --quiet --generate-hashes --no-header --no-emit-index-url --no-emit-find-links \
+	  --all-extras --group dev --python-version 3.11 pyproject.toml --output-file $(LOCK)
+
+clean: ## remove what was made here
+	rm -rf $(VENV) .counterfoil .mypy_cache .ruff_cache .pytest_cache .coverage

@@ -1,0 +1,86 @@
+"""`init` and `serve`: make an embedded directory, and run the service on it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from counterfoil.cli.options import data_options, json_option, print_json
+from counterfoil.log.accounts import init_directory
+from counterfoil.settings import Settings
+from counterfoil.store.directory import Directory
+
+
+@click.command()
+@data_options
+@click.option("--origin", help="Schema-less URL that begins the name of every log, e.g. audit.example.com.")
+@click.option("--tenant", default="default", show_default=True, help="Name of the first tenant.")
+@click.option("--region", help="Region of the log `main`, e.g. eu-west-1.")
+@click.option(
+    "--fulltext",
+    "fulltext_fields",
+    multiple=True,
+    metavar="FIELD",
+    help="Content field that full text may read, e.g. rationale. May be given again; none by default.",
+)
+@json_option
+def init(
+    data: Path,
+    heads: Path | None,
+    keystore: Path | None,
+    origin: str | None,
+    tenant: str,
+    region: str | None,
+    fulltext_fields: tuple[str, ...],
+    as_json: bool,
+) -> None:
+    """Make a directory: stores, keys, a tenant with its logs `main` and `access`, an administrator's key.
+
+    The key is printed once and kept hashed.
+
+    \b
+    counterfoil init --data ./audit --origin audit.example.com --region eu-west-1
+    """
+    directory = Directory.at(data, heads=heads, keystore=keystore)
+    made = init_directory(directory, origin=origin, tenant=tenant, region=region, fulltext_fields=fulltext_fields)
+    if as_json:
+        print_json(
+            {"data": str(data), "origin": made.origin, "tenant": tenant, "administrator_key": made.administrator_key}
+        )
+        return
+    click.echo(f"Made {data}: tenant {tenant} with the logs main and access, under {made.origin}.")
+    click.echo(f"Administrator's key, shown once:  {made.administrator_key}")
+    click.echo(f"Next:  counterfoil serve --data {data}")
+
+
+@click.command()
+@data_options
+@click.option("--host", help="Address to listen on.  [default: 127.0.0.1]")
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    help="Port for OTLP/HTTP, API and tiles; 0 takes a free one.  [default: 4318]",
+)
+@click.option("--open-tiles", is_flag=True, default=None, help="Serve checkpoints and tiles to anyone, without a key.")
+def serve(
+    data: Path,
+    heads: Path | None,
+    keystore: Path | None,
+    host: str | None,
+    port: int | None,
+    open_tiles: bool | None,
+) -> None:
+    """Run the service on a directory until it is told to stop (SIGTERM or Ctrl-C), then drain and end.
+
+    Every setting can also come from COUNTERFOIL_<NAME> or from the TOML file that COUNTERFOIL_CONFIG names; the command
+    line wins. They are listed in docs/operations.md. Prints `listening on URL` once requests are answered.
+
+    \b
+    counterfoil serve --data ./audit --port 4318
+    """
+    from counterfoil.serving import serve_directory
+
+    given = {"data": data, "heads": heads, "keystore": keystore, "host": host, "port": port, "open_tiles": open_tiles}
+    settings = Settings.model_validate(Settings().model_dump() | {k: v for k, v in given.items() if v is not None})
+    serve_directory(Directory.at(data, heads=settings.heads, keystore=settings.keystore), settings)

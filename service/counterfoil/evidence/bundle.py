@@ -1,0 +1,362 @@
+"""The bundle writer: one pass over a snapshot, out comes a ZIP that a stranger can check (docs/formats/bundle.md).
+
+Constant memory whatever the size: leaves go into the archive block by block, everything that grows beside them into
+spools. Deterministic for one population checkpoint: leaves, proofs, related, population, disclosures, states and the
+flat records are the same bytes on every build; run facts (run.json, custody, attestation, pages) are not.
+
+What is written is checked by nobody here. The job that builds a bundle runs the offline verifier over the finished file
+before it is released (release.py).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import orjson
+
+from counterfoil.core.checkpoint import open_checkpoint
+from counterfoil.core.encoding import encode_base64
+from counterfoil.core.errors import CounterfoilError, EvidenceError, InputError
+from counterfoil.core.merkle import check_consistency, leaf_hash
+from counterfoil.core.note import NoteSigner, parse_vkey
+from counterfoil.core.record import parse_record
+from counterfoil.core.tiles import TILE_WIDTH, EntryBundle, format_entries
+from counterfoil.evidence.attestation import ATTESTED_BY, format_statement, sign_statement
+from counterfoil.evidence.bag import BagWriter, Digests
+from counterfoil.evidence.canonical import to_json, to_line
+from counterfoil.evidence.extent import find_extent
+from counterfoil.evidence.pages import PageFacts, render_readme, render_report
+from counterfoil.evidence.population import Extent, Software, format_population
+from counterfoil.evidence.presented import Presented, PresentedWriter
+from counterfoil.evidence.related import GENESIS, last_leaf_line, proof_line, related_lines
+from counterfoil.evidence.request import RANGE, ExportRequest
+from counterfoil.evidence.snapshot import Snapshot
+from counterfoil.evidence.spreadsheet import MAX_ROWS
+
+VERIFIER = "verify/verify.py"
+"""The one-file verifier: the package's own module, for reading; the copy that counts comes from elsewhere."""
+
+BLOCK = 1_024
+"""Records of a selection that are handled together."""
+
+Progress = Callable[[int, int], None]
+"""Called with (records done, records in all)."""
+
+
+def no_progress(done: int, total: int) -> None:
+    """Nobody watches."""
+    del done, total
+
+
+@dataclass(frozen=True, slots=True)
+class RunFacts:
+    """Who asked, when, and for what: facts of this run, apart from the population."""
+
+    export_id: str
+    requested_by: str
+    role: str
+    requested_at: str
+    built_at: str
+    rollback_visible: bool
+    """Whether heads and keystore lie apart from the ledger, so that a rollback of the whole directory would show."""
+
+
+@dataclass(frozen=True, slots=True)
+class BuildSettings:
+    """What a build needs besides the request: the signer of bundles, the program, where spools may live."""
+
+    signer: NoteSigner
+    software: Software
+    temporary: Path
+    rows_a_file: int = MAX_ROWS
+
+
+@dataclass(frozen=True, slots=True)
+class Built:
+    """What was built: the name of the bag and the control totals."""
+
+    name: str
+    population: dict[str, Any]
+    population_sha256: str
+    states: dict[str, int]
+
+
+def build_bundle(
+    out: BinaryIO,
+    snapshot: Snapshot,
+    request: ExportRequest,
+    run: RunFacts,
+    settings: BuildSettings,
+    *,
+    seqs: Iterable[int] | None = None,
+    progress: Progress = no_progress,
+) -> Built:
+    """Write the bundle of `request` to `out`; `seqs` are the records of a selection, ascending.
+
+    Raises InputError for a request that this log cannot answer, EvidenceError where the store does not hold what its
+    leaves promise. Nothing of what was written then may be handed out.
+    """
+    extent = _extent_of(snapshot, request)
+    name = f"counterfoil-{_file_name(snapshot.log.name)}-{extent.a}-{extent.b}"
+    bag = BagWriter(out, name, settings.temporary)
+    with closing(bag):
+        build = _Build(bag, snapshot, request, run, settings, extent)
+        if request.form == RANGE:
+            build.write_range(progress)
+        else:
+            build.write_selection(request.seqs if seqs is None else seqs, progress)
+        return build.finish(name)
+
+
+def _extent_of(snapshot: Snapshot, request: ExportRequest) -> Extent:
+    size = snapshot.checkpoint.size
+    if request.form != RANGE:
+        return Extent(0, size)
+    return find_extent(request.filter, size, lambda seq: str(parse_leaf(seq, snapshot.leaf(seq))["recorded_at"]))
+
+
+class _Build:
+    """One bundle in the making."""
+
+    def __init__(
+        self,
+        bag: BagWriter,
+        snapshot: Snapshot,
+        request: ExportRequest,
+        run: RunFacts,
+        settings: BuildSettings,
+        extent: Extent,
+    ) -> None:
+        self._bag = bag
+        self._snapshot = snapshot
+        self._request = request
+        self._run = run
+        self._settings = settings
+        self._extent = extent
+        self._size = snapshot.checkpoint.size
+        self._proofs = bag.spool("data/proofs.ndjson")
+        self._presented = PresentedWriter(
+            bag, snapshot, request.scope, run.requested_by, rows_a_file=settings.rows_a_file
+        )
+        self._is_present: Callable[[int], bool] = frozenset[int]().__contains__
+
+    def write_range(self, progress: Progress) -> None:
+        """Every leaf of the range, widened to whole entry bundles, and the content of those that match."""
+        extent = self._extent
+        first, end = extent.a - extent.before, extent.b + extent.after
+        if first == end:
+            return
+        low = first // TILE_WIDTH * TILE_WIDTH
+        high = min(-(-end // TILE_WIDTH) * TILE_WIDTH, self._size)
+        self._is_present = range(low, high).__contains__
+        matches = self._request.filter.matches
+        leaf = b""
+        for at, leaves in self._entry_bundles(low, high):
+            bundle = EntryBundle(at // TILE_WIDTH, len(leaves))
+            self._bag.add(f"data/leaves/{bundle.path().removeprefix('tile/entries/')}", format_entries(leaves))
+            found = []
+            with _strictly_if_it_fails(leaves):
+                for seq, leaf in enumerate(leaves, at):
+                    if extent.a <= seq < extent.b and matches(record := parse_leaf(seq, leaf)):
+                        found.append(Presented(seq, record, leaf, leaf_hash(leaf)))
+                self._presented.write(found)
+            progress(at + len(leaves) - low, high - low)
+        self._proofs.write(last_leaf_line(self._snapshot, high - 1, leaf))
+
+    def write_selection(self, seqs: Iterable[int] | None, progress: Progress) -> None:
+        """Chosen records, each with its own proof. No leaf that was not chosen is given."""
+        chosen = sorted(set(seqs or ()))
+        members = frozenset(chosen)
+        self._is_present = members.__contains__
+        for start in range(0, len(chosen), BLOCK):
+            found = []
+            block = chosen[start : start + BLOCK]
+            if block[-1] >= self._size:
+                raise InputError("not_covered", f"no checkpoint covers record {block[-1]} yet", item="seqs")
+            leaves = self._snapshot.leaves_at(block)
+            with _strictly_if_it_fails(leaves):
+                for seq, leaf in zip(block, leaves, strict=True):
+                    record = parse_leaf(seq, leaf)
+                    if leaf is None or not self._request.filter.matches(record):
+                        raise InputError("not_selected", f"the filter does not select record {seq}", item="seqs")
+                    self._proofs.write(proof_line(self._snapshot, seq, leaf))
+                    found.append(Presented(seq, record, leaf, leaf_hash(leaf)))
+                self._presented.write(found)
+            progress(start + len(found), len(chosen))
+
+    def finish(self, name: str) -> Built:
+        """Everything that is known only once the records are: related proofs, population, pages, attestation."""
+        bag, snapshot, presented = self._bag, self._snapshot, self._presented
+        presented.finish()
+        bag.add_spool(self._proofs)
+        related = bag.spool("data/related.ndjson")
+        for line in related_lines(
+            snapshot, (seq for seq in {GENESIS, *presented.explained_by} if not self._is_present(seq))
+        ):
+            related.write(line)
+        bag.add_spool(related)
+        population = format_population(
+            form=self._request.form,
+            log=snapshot.log.name,
+            checkpoint=snapshot.checkpoint,
+            extent=self._extent,
+            leaf_filter=self._request.filter,
+            tally=presented.tally,
+            software=self._settings.software,
+        )
+        population_sha256 = bag.add("data/population.json", to_json(population))
+        run_sha256 = bag.add("data/run.json", to_json(self._run_facts()))
+        bag.add("data/checkpoint", snapshot.note)
+        if self._request.since is not None:
+            bag.add("data/consistency.json", to_json(self._consistency(self._request.since)))
+        bag.add("data/custody.ndjson", b"".join(map(to_line, self._custody())))
+        bag.add("data/keys/keys.json", to_json(self._keys()))
+        facts = PageFacts(
+            name=name,
+            log=snapshot.log,
+            checkpoint=snapshot.checkpoint,
+            note=snapshot.note.decode(),
+            population=population,
+            run=self._run,
+            request=self._request,
+            signer=self._settings.signer.vkey,
+            states=dict(presented.states),
+        )
+        bag.add("data/report.html", render_report(facts, presented.narrative, presented.withheld))
+        bag.add("README.html", render_readme(facts))
+        bag.add(VERIFIER, files("counterfoil.verify").joinpath("onefile.py").read_bytes())
+        bag.finish(
+            [
+                ("Source-Organization", snapshot.log.tenant),
+                ("External-Identifier", self._run.export_id),
+                ("External-Description", f"Records of the log {snapshot.log.origin}, with proofs"),
+                ("Bagging-Date", self._run.built_at[:10]),
+                ("Bag-Software-Agent", f"{self._settings.software.name} {self._settings.software.version}"),
+            ],
+            lambda digests: self._attest(digests, population_sha256, run_sha256),
+        )
+        return Built(name, population, population_sha256, dict(presented.states))
+
+    def _entry_bundles(self, low: int, high: int) -> Iterator[tuple[int, list[bytes]]]:
+        """The leaves [low, high) in blocks as entry bundles hold them; a hole in the store ends the export."""
+        at = low
+        block: list[bytes] = []
+        for seq, leaf in self._snapshot.leaves(low, high):
+            if seq != at + len(block):
+                break
+            block.append(leaf)
+            if len(block) == TILE_WIDTH:
+                yield at, block
+                at, block = at + TILE_WIDTH, []
+        if at + len(block) != high:
+            raise EvidenceError("leaf_missing", f"record {at + len(block)} is missing below the checkpoint; run fsck")
+        if block:
+            yield at, block
+
+    def _run_facts(self) -> dict[str, Any]:
+        run, request = self._run, self._request
+        facts: dict[str, Any] = {
+            "export_id": run.export_id,
+            "requested_by": run.requested_by,
+            "role": run.role,
+            "requested_at": run.requested_at,
+            "built_at": run.built_at,
+            "purpose": request.purpose,
+            "tenant": self._snapshot.log.tenant,
+            "attested_by": ATTESTED_BY,
+            "scope": request.scope.parsed(),
+            "rollback_detectable_without_witness": run.rollback_visible,
+        }
+        if request.form != RANGE:
+            facts["found_by"] = _found_by(request)
+        return facts
+
+    def _consistency(self, since: bytes) -> dict[str, Any]:
+        """The proof from the requester's own checkpoint; a checkpoint that this log does not extend is an alarm."""
+        log = self._snapshot.log
+        try:
+            old, _ = open_checkpoint(since, log.origin, [parse_vkey(log.vkey)])
+        except CounterfoilError as error:
+            raise InputError("bad_since", f"since is no checkpoint of {log.origin}: {error}", item="since") from error
+        if not 0 < old.size <= self._size:
+            raise InputError("bad_since", f"since has size {old.size}, the log's checkpoint {self._size}", item="since")
+        proof = self._snapshot.prove_consistency(old.size)
+        check_consistency(old.size, old.root, self._size, self._snapshot.checkpoint.root, proof)
+        return {"old_size": old.size, "old_root": encode_base64(old.root), "proof": [encode_base64(h) for h in proof]}
+
+    def _custody(self) -> list[dict[str, Any]]:
+        run, checkpoint = self._run, self._snapshot.checkpoint
+        return [
+            {"action": "requested", "at": run.requested_at, "by": run.requested_by, "role": run.role},
+            {
+                "action": "read",
+                "by": ATTESTED_BY,
+                "origin": checkpoint.origin,
+                "root": encode_base64(checkpoint.root),
+                "tree_size": checkpoint.size,
+            },
+            {"action": "built", "at": run.built_at, "by": ATTESTED_BY, "export_id": run.export_id},
+        ]
+
+    def _keys(self) -> dict[str, Any]:
+        since = self._snapshot.log.created_at
+        return {
+            "bundles": [{"from": since, "vkey": self._settings.signer.vkey}],
+            "log": [{"from": since, "vkey": self._snapshot.log.vkey}],
+        }
+
+    def _attest(self, digests: Digests, population_sha256: str, run_sha256: str) -> bytes:
+        checkpoint = self._snapshot.checkpoint
+        predicate = {
+            "attested_by": ATTESTED_BY,
+            "form": self._request.form,
+            "origin": checkpoint.origin,
+            "tree_size": checkpoint.size,
+            "root": encode_base64(checkpoint.root),
+            "population": population_sha256,
+            "request": {"sha256": run_sha256},
+        }
+        return sign_statement(format_statement(digests, predicate), self._settings.signer)
+
+
+def _found_by(request: ExportRequest) -> dict[str, Any]:
+    """How the records of a selection were found. It is said, not proven: a selection claims no completeness."""
+    if request.seqs is not None:
+        return {"seqs": len(request.seqs)}
+    return {"filter": request.filter.text(), "search": {name: list(v) for name, v in request.search.items()}}
+
+
+def parse_leaf(seq: int, leaf: bytes | None) -> dict[str, Any]:
+    """The leaf as a mapping. Checked in full by the verifier afterwards; here only what the code relies on."""
+    if leaf is None:
+        raise EvidenceError("leaf_missing", f"record {seq} is missing below the checkpoint; run fsck")
+    try:
+        record = orjson.loads(leaf)
+    except orjson.JSONDecodeError:
+        record = None
+    if not isinstance(record, dict) or record.get("seq") != seq or not isinstance(record.get("kind"), str):
+        raise EvidenceError("record", f"what is stored as record {seq} is not that record; run fsck")
+    return record
+
+
+@contextmanager
+def _strictly_if_it_fails(leaves: Sequence[bytes | None]) -> Iterator[None]:
+    """Read leaves loosely, since the verifier reads them strictly later; where one is not formed as a record is, the
+    strict reader says which and how instead of an error of ours."""
+    try:
+        yield
+    except (AttributeError, KeyError, TypeError):
+        for leaf in leaves:
+            if leaf is not None:
+                parse_record(leaf)
+        raise
+
+
+def _file_name(name: str) -> str:
+    return re.sub(r"[^A-Za-z0-9_-]", "-", name)

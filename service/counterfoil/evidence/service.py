@@ -1,0 +1,381 @@
+"""Exports as the other rooms see them: ask for one, watch it, fetch it.
+
+    evidence = Evidence(logs, directory.exports, rollback_visible=..., stores=...)
+    evidence.start()                                     one worker thread; picks up what a crash left
+    job = evidence.request(principal, {...}, idempotency_key="...")
+    evidence.job(principal, job.id)
+    evidence.open_bundle(principal, job.id)              recorded before the first byte leaves
+    evidence.close()
+
+Jobs are built one at a time: a bundle of a whole log reads the whole log, and agents come first.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import secrets
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from counterfoil.core.encoding import decode_base64url, encode_base64url, parse_decimal
+from counterfoil.core.errors import CounterfoilError, EvidenceError, Fault, InputError
+from counterfoil.evidence import jobs
+from counterfoil.evidence.canonical import to_json
+from counterfoil.evidence.jobs import ExportJob, Status
+from counterfoil.evidence.produce import CHECKPOINT_WAIT_S, Producer
+from counterfoil.evidence.release import DIRECTORY_MODE, NotVerified, remove_parts
+from counterfoil.evidence.request import ExportRequest, parse_request
+from counterfoil.evidence.trace import Asker, record_download, record_release, record_request
+from counterfoil.identity.principal import Principal
+from counterfoil.identity.roles import Permission
+from counterfoil.log.batch import LogInfo
+from counterfoil.log.logs import Logs
+from counterfoil.store.errors import Refused
+from counterfoil.trails.stores import Stores
+
+MAX_WAITING = 100
+"""Jobs of one tenant that may wait or be in work; beyond it 429."""
+MAX_PAGE = 200
+MAX_KEY_CHARS = 255
+PROGRESS_EVERY_S = 0.5
+"""How often the row of a job in work is updated."""
+IDLE_S = 5.0
+CHUNK_BYTES = 256 * 1024
+
+_log = logging.getLogger("counterfoil.evidence")
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One page of jobs, newest first, and the cursor of the next."""
+
+    jobs: list[tuple[ExportJob, LogInfo]]
+    next: str | None
+
+
+class Evidence:
+    """The exports of one service. Safe to share between threads."""
+
+    def __init__(
+        self,
+        logs: Logs,
+        exports: Path,
+        *,
+        rollback_visible: bool = False,
+        stores: Stores | None = None,
+        checkpoint_wait_s: float = CHECKPOINT_WAIT_S,
+    ) -> None:
+        """Bundles go into the directory `exports`. `stores` holds the index, for selections found by a search."""
+        self._logs = logs
+        self._checkpoint_wait_s = checkpoint_wait_s
+        self._exports = exports
+        self._producer = Producer(logs, rollback_visible=rollback_visible, stores=stores)
+        self._wake = threading.Event()
+        self._stopping = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    # -- asking and looking ---------------------------------------------------------------------------------------
+
+    def request(
+        self, principal: Principal, given: Mapping[str, Any], *, idempotency_key: str | None = None
+    ) -> tuple[ExportJob, LogInfo]:
+        """Queue an export. InputErrors say what is wrong; the same idempotency key gives the same job again."""
+        digest = hashlib.sha256(to_json(given)).digest()
+        if idempotency_key is not None:
+            repeated = self._repeated(principal, _checked_key(idempotency_key), digest)
+            if repeated is not None:
+                return repeated, self._logs.by_id(repeated.log_id)
+        request = parse_request(given, may_read_content=principal.may(Permission.READ_CONTENT))
+        log = self._log_for(principal, request.log)
+        request = self._producer.localise(log, request)
+        self._check_room(principal)
+        export_id = f"exp_{secrets.token_hex(16)}"
+        asker = Asker(principal.credential_id, principal.name, principal.role.value)
+        record_request(self._logs, log, asker, export_id, request)
+        # Crash here: the request stands in the logs, and nothing was queued; whoever asked was not told that it was.
+        job = _new_job(export_id, log, asker, request, digest, idempotency_key, self._logs.clock.now_us())
+        try:
+            with self._logs.ledger.write() as connection:
+                jobs.insert_job(connection, job)
+        except Refused:
+            # The same key came twice at once; the one that was first is the job.
+            first = None if idempotency_key is None else self._repeated(principal, idempotency_key, digest)
+            if first is None:
+                raise
+            job = first
+        self._wake.set()
+        return job, log
+
+    def job(self, principal: Principal, export_id: str) -> tuple[ExportJob, LogInfo]:
+        """One job; what is another tenant's, or outside the credential's log, is not found."""
+        with self._logs.ledger.read() as connection:
+            job = jobs.find_job(connection, export_id) if len(export_id) <= MAX_KEY_CHARS else None
+        if job is None or not self._may_see(principal, job):
+            raise _not_found("export")
+        return job, self._logs.by_id(job.log_id)
+
+    def list(self, principal: Principal, limit: int, cursor: str | None) -> Page:
+        """Jobs that this credential may see, newest first."""
+        limit = max(1, min(limit, MAX_PAGE))
+        before = None if cursor is None else _parse_cursor(cursor)
+        with self._logs.ledger.read() as connection:
+            found = jobs.list_jobs(connection, principal.tenant_id, principal.log_id, before, limit + 1)
+        page = found[:limit]
+        following = _format_cursor(page[-1]) if len(found) > limit else None
+        shown = [job for job in page if self._may_see(principal, job)]
+        return Page([(job, self._logs.by_id(job.log_id)) for job in shown], following)
+
+    def open_bundle(self, principal: Principal, export_id: str) -> tuple[ExportJob, str, Iterator[bytes]]:
+        """The released bundle as a stream, with a file name; the download is on record when this returns."""
+        job, log = self.job(principal, export_id)
+        if job.status is not Status.RELEASED or job.digest is None or job.path is None:
+            raise InputError("conflict", f"this export is {job.status}, not released", item="id")
+        if holds_content(job) and not principal.may(Permission.READ_CONTENT):
+            raise InputError("forbidden", "your role may not read the content in this bundle", item="id")
+        path = self._exports / job.path
+        if not path.is_file() or path.stat().st_size != job.size:
+            raise Fault("the released bundle is not where it was put: ask for it again")
+        asker = Asker(principal.credential_id, principal.name, principal.role.value)
+        record_download(self._logs, log, asker, job.id, job.matched or 0, job.digest)
+        return job, f"counterfoil-{log.name}-{job.id}.zip", _stream(path, job.digest)
+
+    def _may_see(self, principal: Principal, job: ExportJob) -> bool:
+        if not principal.may_see(job.tenant_id, job.log_id):
+            return False
+        return self._logs.by_id(job.log_id).purpose != "access" or principal.may(Permission.READ_ACCESS)
+
+    def _repeated(self, principal: Principal, key: str, digest: bytes) -> ExportJob | None:
+        with self._logs.ledger.read() as connection:
+            job = jobs.find_repeated(connection, principal.credential_id, key)
+        if job is not None and job.request_digest != digest:
+            raise InputError(
+                "idempotency_conflict", "this Idempotency-Key was used for another request", item="Idempotency-Key"
+            )
+        return job
+
+    def _log_for(self, principal: Principal, name: str) -> LogInfo:
+        log = self._logs.by_name(principal.tenant_id, name)
+        if log is None or not principal.may_see(log.tenant_id, log.id):
+            raise _not_found("log")
+        if log.purpose == "access" and not principal.may(Permission.READ_ACCESS):
+            raise InputError("forbidden", "your role may not read the access log", item="log")
+        return log
+
+    def _check_room(self, principal: Principal) -> None:
+        with self._logs.ledger.read() as connection:
+            waiting = jobs.count_waiting(connection, principal.tenant_id)
+        if waiting >= MAX_WAITING:
+            raise InputError("busy", f"{waiting} exports are waiting already; the limit is {MAX_WAITING}")
+
+    # -- building -------------------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Begin to work: clear what a crash left, then build what is queued, in a thread of its own."""
+        self._exports.mkdir(mode=DIRECTORY_MODE, exist_ok=True)
+        remove_parts(self._exports)
+        jobs.requeue_interrupted(self._logs.ledger, self._logs.clock.now_us())
+        self._thread = threading.Thread(target=self._work, name="exports", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """Stop after the job in hand is put down; it is built again at the next start."""
+        self._stopping.set()
+        self._wake.set()
+        if self._thread is not None:
+            self._thread.join()
+            self._thread = None
+
+    def run_next(self) -> bool:
+        """Build the job that has waited longest; False where none waits."""
+        with self._logs.ledger.write() as connection:
+            job = jobs.next_queued(connection)
+            if job is None:
+                return False
+            values = {"status": Status.BUILDING.value, "attempts": job.attempts + 1, "done": 0, "total": 0}
+            jobs.update_job(connection, job.id, started_us=self._logs.clock.now_us(), **values)
+        try:
+            self._build(job)
+        except _PutDown:
+            self._update(job, status=Status.QUEUED.value, attempts=job.attempts)
+        except CounterfoilError as error:
+            self._fail(job, error)
+        except Exception as error:  # noqa: BLE001 - the outermost edge of the worker: one bad job must not end it
+            _log.exception("export %s failed", job.id, exc_info=error)
+            self._fail(job, Fault("the service failed; its log says why"))
+        return True
+
+    def _work(self) -> None:
+        while not self._stopping.is_set():
+            self._wake.clear()
+            try:
+                worked = self.run_next()
+            except CounterfoilError as error:
+                # The ledger cannot be read or written now. Nothing is lost: the job is still queued, or requeued later.
+                _log.error("exports wait: %s", error)
+                worked = False
+            if not worked:
+                self._wake.wait(IDLE_S)
+
+    def _build(self, job: ExportJob) -> None:
+        log = self._logs.by_id(job.log_id)
+        request = _request_of(job)
+        asker = Asker(job.requested_by, _name_in(job), job.requested_role)
+        released = self._producer.produce(
+            self._exports / f"{job.id}.zip",
+            log,
+            request,
+            asker,
+            export_id=job.id,
+            requested_us=job.requested_us,
+            progress=self._progress(job),
+            verifying=lambda: self._update(job, status=Status.VERIFYING.value),
+            wait_s=self._checkpoint_wait_s,
+        )
+        record_release(self._logs, log, job.id, request, released)
+        # Crash here: the release is on record, and the job is built and recorded once more. No bundle is lost.
+        self._update(
+            job,
+            status=Status.RELEASED.value,
+            path=released.path.name,
+            digest=released.sha256,
+            size=released.size,
+            tree_size=released.tree_size,
+            root=released.root,
+            matched=released.count,
+            finished_us=self._logs.clock.now_us(),
+        )
+
+    def _progress(self, job: ExportJob) -> Any:
+        due = 0.0
+
+        def progress(done: int, total: int) -> None:
+            nonlocal due
+            if self._stopping.is_set():
+                raise _PutDown
+            if done == total or time.monotonic() >= due:
+                due = time.monotonic() + PROGRESS_EVERY_S
+                self._update(job, done=done, total=total)
+
+        return progress
+
+    def _fail(self, job: ExportJob, error: CounterfoilError) -> None:
+        code = getattr(error, "code", None) or getattr(error, "check", None) or "internal"
+        step = error.step if isinstance(error, NotVerified) else None
+        text = str(error) if isinstance(error, EvidenceError) else f"{code}: {error}"
+        _log.error("export %s failed: %s", job.id, text)
+        finished_us = self._logs.clock.now_us()
+        self._update(job, status=Status.FAILED.value, error=text[:2000], step=step, finished_us=finished_us)
+
+    def _update(self, job: ExportJob, **values: Any) -> None:
+        with self._logs.ledger.write() as connection:
+            jobs.update_job(connection, job.id, **values)
+
+
+class _PutDown(Exception):
+    """The service stops: the job goes back into the queue."""
+
+
+def _new_job(
+    export_id: str,
+    log: LogInfo,
+    asker: Asker,
+    request: ExportRequest,
+    digest: bytes,
+    idempotency_key: str | None,
+    now_us: int,
+) -> ExportJob:
+    stored = {
+        "request": request.parsed(),
+        "permitted": request.scope.permitted,
+        "name": asker.name,
+    }
+    return ExportJob(
+        id=export_id,
+        tenant_id=log.tenant_id,
+        log_id=log.id,
+        form=request.form,
+        filter_text=request.filter.text(),
+        request=orjson.dumps(stored).decode(),
+        request_digest=digest,
+        idempotency_key=idempotency_key,
+        purpose=request.purpose,
+        requested_by=asker.credential_id or "",
+        requested_role=asker.role,
+        requested_us=now_us,
+        status=Status.QUEUED,
+        attempts=0,
+        done=0,
+        total=0,
+        error=None,
+        step=None,
+        path=None,
+        digest=None,
+        size=None,
+        tree_size=None,
+        root=None,
+        matched=None,
+        started_us=None,
+        finished_us=None,
+    )
+
+
+def _request_of(job: ExportJob) -> ExportRequest:
+    stored = orjson.loads(job.request)
+    request = parse_request(stored["request"])
+    return replace(request, scope=replace(request.scope, permitted=stored["permitted"]))
+
+
+def holds_content(job: ExportJob) -> bool:
+    """Whether the bundle of this job may disclose content."""
+    return not _request_of(job).scope.is_empty
+
+
+def _name_in(job: ExportJob) -> str:
+    return str(orjson.loads(job.request)["name"])
+
+
+def _stream(path: Path, digest: bytes) -> Iterator[bytes]:
+    """The file's bytes. The last chunk leaves only if all of it is what was released: else the stream breaks off."""
+    found = hashlib.sha256()
+    with path.open("rb") as file:
+        held = b""
+        while chunk := file.read(CHUNK_BYTES):
+            found.update(chunk)
+            if held:
+                yield held
+            held = chunk
+        if found.digest() != digest:
+            raise Fault(f"{path.name} is not the bundle that was released")
+        yield held
+
+
+def _checked_key(key: str) -> str:
+    if not 1 <= len(key) <= MAX_KEY_CHARS or not key.isascii() or not key.isprintable():
+        raise InputError(
+            "bad_idempotency_key", f"1 to {MAX_KEY_CHARS} printable ASCII characters", item="Idempotency-Key"
+        )
+    return key
+
+
+def _format_cursor(job: ExportJob) -> str:
+    return encode_base64url(f"{job.requested_us} {job.id}".encode())
+
+
+def _parse_cursor(cursor: str) -> tuple[int, str]:
+    try:
+        at, _, job_id = decode_base64url(cursor[:MAX_KEY_CHARS]).decode("ascii").partition(" ")
+        return parse_decimal(at), job_id
+    except (EvidenceError, UnicodeDecodeError):
+        raise InputError("bad_cursor", "not a cursor of this list", item="cursor") from None
+
+
+def _not_found(what: str) -> InputError:
+    """The same for what is absent and for what belongs to somebody else."""
+    return InputError("not_found", f"there is no such {what}", item=what)

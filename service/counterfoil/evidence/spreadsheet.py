@@ -1,0 +1,73 @@
+"""CSV that opens safely in a spreadsheet: RFC 4180 with CRLF, UTF-8 with byte order mark, no cell that is a formula.
+
+Spreadsheets run a cell that begins with `= + - @` (or their full-width forms), a tab or a line break, also after
+spaces. Such a cell gets a leading apostrophe, which they take as "this is text"; the exact value stands in
+records.ndjson. Control characters that no spreadsheet shows are replaced, so that nothing hides in a cell.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+MAX_ROWS = 1_048_575
+"""Rows of a sheet (1,048,576), less the header."""
+
+_FORMULA = re.compile(r"[\s\u0000-\u0020\u00a0\ufeff]*[=+\-@\uff1d\uff0b\uff0d\uff20]|[\t\r\n]")
+_UNSEEN = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
+_PLAIN_NUMBER = re.compile(r"-?[0-9]+(?:\.[0-9]+)?")
+
+
+def safe_cell(value: Any) -> str | int:
+    """A value as a cell."""
+    if value is None:
+        return ""
+    if value is True or value is False:
+        return "true" if value else "false"
+    if type(value) is int:
+        return value
+    text = str(value)
+    if not text.isprintable():
+        text = _UNSEEN.sub("\ufffd", text)
+    # Nearly every cell begins with a letter or a digit, and is done here.
+    if text[:1].isalnum() or not _FORMULA.match(text) or _PLAIN_NUMBER.fullmatch(text):
+        return text
+    return f"'{text}"
+
+
+class CsvBlock:
+    """Rows formatted together: give them to `row`, take the bytes with `take`."""
+
+    def __init__(self) -> None:
+        self._text = io.StringIO()
+        self._writer = csv.writer(self._text, lineterminator="\r\n")
+
+    def row(self, cells: Sequence[Any]) -> None:
+        """One row of any values."""
+        self._writer.writerow([safe_cell(cell) for cell in cells])
+
+    def sparse_row(self, values: Mapping[str, Any], places: Mapping[str, int]) -> None:
+        """One row of the columns in `places` (name to position), of which `values` has a few."""
+        cells: list[Any] = [""] * len(places)
+        for name, value in values.items():
+            cells[places[name]] = safe_cell(value)
+        self._writer.writerow(cells)
+
+    def take(self) -> bytes:
+        """The rows since the last `take`, encoded."""
+        # A lone surrogate (possible in JSON, not in UTF-8) becomes a question mark here; ndjson keeps none either.
+        data = self._text.getvalue().encode("utf-8", "replace")
+        self._text.seek(0)
+        self._text.truncate()
+        return data
+
+
+def header(columns: Sequence[str]) -> bytes:
+    """What a CSV file begins with."""
+    block = CsvBlock()
+    block.row(columns)
+    return BYTE_ORDER_MARK + block.take()

@@ -1,0 +1,105 @@
+"""From the bytes of a request to items for the log: the guard, then `mapping`.
+
+`counterfoil.mapping` knows OTLP and nothing of HTTP or limits of memory; what stands here is which of its functions a
+signal needs, and the check that must come before any of them.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Final
+
+import orjson
+from google.protobuf.descriptor import Descriptor
+from google.protobuf.message import DecodeError
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+
+from counterfoil.core.errors import Fault, InputError
+from counterfoil.ingest.limits import Limits
+from counterfoil.ingest.media import Encoding
+from counterfoil.ingest.signal import Signal
+from counterfoil.ingest.status import ExportError
+from counterfoil.ingest.structure import Table, check_json, check_protobuf, table_of
+from counterfoil.ingest.surplus import TOO_MANY_ITEMS, cut
+from counterfoil.mapping.decode import decode_logs, decode_traces
+from counterfoil.mapping.decoded import Decoded
+from counterfoil.mapping.draft import Mapped, Refused
+from counterfoil.mapping.map import map_logs, map_traces
+from counterfoil.mapping.signals import LOGS, TRACES
+
+_REQUESTS: Final[dict[Signal, Descriptor]] = {
+    Signal.TRACES: ExportTraceServiceRequest.DESCRIPTOR,
+    Signal.LOGS: ExportLogsServiceRequest.DESCRIPTOR,
+    Signal.METRICS: ExportMetricsServiceRequest.DESCRIPTOR,
+}
+
+_NAMES = {Signal.TRACES: TRACES, Signal.LOGS: LOGS}
+
+
+def decode_and_map(signal: Signal, body: bytes, encoding: Encoding, limits: Limits) -> Mapped:
+    """The items of a traces or logs request, and those that were refused.
+
+    Errors: ExportError 413 too_many_values; InputError where the request as a whole cannot be read.
+    """
+    check_structure(signal, body, encoding, limits)
+    if not body:
+        return Mapped([], [])  # OTLP 1.11: a request without data SHOULD succeed
+    surplus: list[Refused] = []
+    decoded = _decode(signal, body, encoding)
+    if decoded is None or decoded_count(decoded) > limits.items:
+        body, surplus = cut(_NAMES[signal], body, encoding, limits.items)
+        decoded = _decode(signal, body, encoding)
+        if decoded is None:
+            raise Fault("a request that was cut to the limit is still over it")
+    mapped = map_traces(decoded) if signal is Signal.TRACES else map_logs(decoded)
+    mapped.refused.extend(surplus)
+    return mapped
+
+
+def decoded_count(decoded: Decoded) -> int:
+    """Items of a request, those that could not be read included."""
+    return sum(len(group.items) for group in decoded.groups) + len(decoded.refused)
+
+
+def _decode(signal: Signal, body: bytes, encoding: Encoding) -> Decoded | None:
+    """The decoded request, or None where it has too many items."""
+    try:
+        return (decode_traces if signal is Signal.TRACES else decode_logs)(body, encoding.value)
+    except InputError as error:
+        if error.code == TOO_MANY_ITEMS:
+            return None
+        raise
+
+
+def check_metrics(body: bytes, encoding: Encoding, limits: Limits) -> None:
+    """Whether a metrics request can be read at all; nothing of it is kept. Error: ExportError 400."""
+    check_structure(Signal.METRICS, body, encoding, limits)
+    if not body:
+        return
+    if encoding is Encoding.PROTOBUF:
+        try:
+            ExportMetricsServiceRequest.FromString(body)
+        except DecodeError as error:
+            raise ExportError(400, "bad_protobuf", f"the body is no ExportMetricsServiceRequest: {error}") from None
+        return
+    try:
+        value = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise ExportError(400, "bad_json", f"the body is not JSON: {error}") from None
+    if not isinstance(value, dict):
+        raise ExportError(400, "bad_json", "the body is not a JSON object")
+
+
+def check_structure(signal: Signal, body: bytes, encoding: Encoding, limits: Limits) -> None:
+    """Refuse what would be too large once decoded: 413 too_many_values."""
+    if encoding is Encoding.JSON:
+        check_json(body, limits)
+    else:
+        check_protobuf(body, _table(signal), limits)
+
+
+@cache
+def _table(signal: Signal) -> Table:
+    return table_of(_REQUESTS[signal])

@@ -1,0 +1,60 @@
+"""Every limit of what comes in (RECORD 9), as named numbers that an operator may lower and not raise.
+
+| what | limit | over it |
+| --- | --- | --- |
+| body as sent | 16 MiB | 413 |
+| body after decompression (OTLP 1.11: MUST be limited there) | 64 MiB | 413 |
+| decompressed : sent | 200 | 413 |
+| gzip members in one body | 1,000 | 400 |
+| values (messages, attributes, list elements) in one body | 1,000,000 | 413 |
+| items (spans, log records) in one request | 10,000 | the rest refused item by item |
+| seconds until a body is complete | 30 | 503 |
+| bytes of bodies in memory, items between decoding and commit | 64 MiB, 50,000 | 429 |
+| items named in the answer to a partial success | 20, then "and N more" | |
+| characters of one reason | 300 | cut, with an ellipsis |
+
+Twenty names of 512 and reasons of 300 characters keep an answer under 20 KiB, far below the 4 MiB that OTLP allows.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import Final
+
+MIB: Final = 1024 * 1024
+
+MAX_BODY_BYTES: Final = 16 * MIB
+MAX_INFLATED_BYTES: Final = 64 * MIB
+MAX_RATIO: Final = 200
+MAX_GZIP_MEMBERS: Final = 1_000
+MAX_ZSTD_WINDOW_BYTES: Final = 8 * MIB
+"""RFC 9659: a decoder of `Content-Encoding: zstd` needs no window above 8 MiB."""
+MAX_VALUES: Final = 1_000_000
+MAX_ITEMS: Final = 10_000
+BODY_TIMEOUT_S: Final = 30.0
+MAX_IN_FLIGHT_BYTES: Final = 64 * MIB
+MAX_IN_FLIGHT_ITEMS: Final = 50_000
+MAX_NAMED_ITEMS: Final = 20
+MAX_ITEM_CHARS: Final = 512
+MAX_REASON_CHARS: Final = 300
+RETRY_AFTER_S: Final = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """The limits of one service. A value above the default, or not positive, is an operator's mistake: ValueError."""
+
+    body_bytes: int = MAX_BODY_BYTES
+    inflated_bytes: int = MAX_INFLATED_BYTES
+    ratio: int = MAX_RATIO
+    values: int = MAX_VALUES
+    items: int = MAX_ITEMS
+    body_timeout_s: float = BODY_TIMEOUT_S
+    in_flight_bytes: int = MAX_IN_FLIGHT_BYTES
+    in_flight_items: int = MAX_IN_FLIGHT_ITEMS
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            value, highest = getattr(self, field.name), field.default
+            if not 0 < value <= highest:
+                raise ValueError(f"limit {field.name} is {value}; it must be above 0 and at most {highest}")

@@ -1,0 +1,218 @@
+"""Reading content: from sealed rows to fields with their states.
+
+Every field that a leaf commits to comes out with exactly one state (RECORD 4):
+
+    DISCLOSED   the disclosure is there and its digest is the leaf's
+    ERASED      an erasure record that covers this record and field says so (`by`)
+    EXPIRED     an expiry record does
+    MISSING     it is not there and no record says why: a failure
+    MISMATCH    what is there is not what the leaf commits to, or does not open: a failure
+
+The ledger is read in one snapshot, keys in one look-up. Rows of `removals` only point to the record to ask: what counts
+is that record itself, whose ranges and fields must cover this one.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Any
+
+import orjson
+from sqlalchemy import Connection, select
+
+from counterfoil.core.disclosure import BlobRef, digest_of, encode_disclosure, parse_disclosure
+from counterfoil.core.errors import EvidenceError
+from counterfoil.core.record import parse_record
+from counterfoil.core.state import ContentState
+from counterfoil.log.batch import LogInfo
+from counterfoil.log.keystore import Keystore
+from counterfoil.log.records import read_leaf
+from counterfoil.log.seal import part_count, unseal, unseal_part
+from counterfoil.log.tables import blobs, contents, removals
+from counterfoil.store.database import Database
+
+Leaf = dict[str, Any]
+MAX_AT_ONCE = 500
+"""Records whose content is read by one query."""
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """One field of one record."""
+
+    state: ContentState
+    value: Any = None
+    """The JSON value where disclosed; `{"blob": {...}}` for a large one (see `read_blob`)."""
+    disclosure: str | None = None
+    """The disclosure, base64url, where disclosed."""
+    by: int | None = None
+    """The `seq` of the erasure or expiry."""
+
+
+class Contents:
+    """Opens content of the ledger with the keys of the keystore."""
+
+    def __init__(self, ledger: Database, keystore: Keystore) -> None:
+        self._ledger = ledger
+        self._keystore = keystore
+
+    def open(self, log: LogInfo, rows: Sequence[tuple[int, Leaf]]) -> dict[int, dict[str, Content]]:
+        """`open_contents` in a snapshot of its own."""
+        with self._ledger.read() as connection:
+            return open_contents(connection, self._keystore, log.id, log.origin, rows)
+
+    def read_blob(self, log: LogInfo, seq: int, field: str, value: Any) -> Iterator[bytes]:
+        """The bytes of a large value, part by part; `value` is the field's `{"blob": {...}}`.
+
+        EvidenceError("blob") where a part is missing, does not open, or the whole does not match the reference.
+        """
+        reference = BlobRef.parse(value)
+        parts = part_count(reference.size)
+        with self._ledger.read() as connection:
+            query = select(blobs.c.part, blobs.c.key_id, blobs.c.sealed).where(
+                blobs.c.log_id == log.id, blobs.c.seq == seq, blobs.c.field == field
+            )
+            checker = _BlobChecker(reference)
+            for part in range(parts):
+                found = connection.execute(query.where(blobs.c.part == part)).fetchall()
+                keys = self._keystore.open_keys(log.id, [row.key_id for row in found])
+                row = next((row for row in found if row.key_id in keys), None)
+                if row is None:
+                    raise EvidenceError("blob", f"part {part} of {field} of record {seq} is missing")
+                data = unseal_part(keys[row.key_id], log.origin, reference.sha256, part, parts, row.sealed)
+                checker.take(data)
+                yield data
+            checker.end()
+
+
+class _BlobChecker:
+    """Compares a blob with its reference while it streams by."""
+
+    def __init__(self, reference: BlobRef) -> None:
+        self._reference = reference
+        self._digest = sha256(reference.salt)
+        self._size = 0
+
+    def take(self, data: bytes) -> None:
+        self._digest.update(data)
+        self._size += len(data)
+
+    def end(self) -> None:
+        if self._size != self._reference.size or self._digest.digest() != self._reference.sha256:
+            raise EvidenceError("blob", "its bytes are not those that the record commits to")
+
+
+def open_contents(
+    connection: Connection, keystore: Keystore, log_id: int, origin: str, rows: Sequence[tuple[int, Leaf]]
+) -> dict[int, dict[str, Content]]:
+    """Every content field of the given records, by `seq` and name, within the caller's snapshot of the ledger."""
+    committed = {seq: leaf["content"] for seq, leaf in rows if leaf.get("content")}
+    answer: dict[int, dict[str, Content]] = {seq: {} for seq, _ in rows}
+    sealed = _sealed_rows(connection, log_id, list(committed))
+    keys = keystore.open_keys(log_id, {key_id for found in sealed.values() for key_id, _ in found})
+    removed = _Removals(connection, log_id)
+    for seq, digests in committed.items():
+        fields = answer[seq]
+        broken = False
+        for key_id, data in sealed.get(seq, ()):
+            if (key := keys.get(key_id)) is None:
+                continue  # destroyed; whether that was lawful is asked below
+            try:
+                disclosures = unseal(key, origin, digests, data)
+            except EvidenceError:
+                broken = True
+                continue
+            for disclosure in disclosures:
+                if (found := _check(disclosure, digests)) is not None:
+                    name, content = found
+                    if name not in fields or fields[name].state is not ContentState.DISCLOSED:
+                        fields[name] = content
+        for name in digests:
+            if name not in fields:
+                fields[name] = removed.state_of(seq, name, broken=broken)
+    return answer
+
+
+def _check(disclosure: bytes, digests: dict[str, str]) -> tuple[str, Content] | None:
+    """One disclosure against the leaf; None where the leaf has no such field (what survived of another sealing)."""
+    try:
+        _, name, value = orjson.loads(disclosure)
+    except (ValueError, TypeError):
+        # Not what orjson reads (integers of more than 64 bits), or no disclosure at all: the strict reader decides.
+        try:
+            opened = parse_disclosure(encode_disclosure(disclosure))
+        except EvidenceError:
+            return None
+        name, value = opened.name, opened.value
+    if not isinstance(name, str) or name not in digests:
+        return None
+    encoded = encode_disclosure(disclosure)
+    if digest_of(encoded) != digests[name]:
+        return name, Content(ContentState.MISMATCH)
+    return name, Content(ContentState.DISCLOSED, value, encoded)
+
+
+def _sealed_rows(connection: Connection, log_id: int, seqs: Sequence[int]) -> dict[int, list[tuple[bytes, bytes]]]:
+    found: dict[int, list[tuple[bytes, bytes]]] = defaultdict(list)
+    columns = select(contents.c.seq, contents.c.key_id, contents.c.sealed).where(contents.c.log_id == log_id)
+    for query in _ranges(columns, sorted(seqs)):
+        for seq, key_id, sealed in connection.execute(query):
+            found[seq].append((key_id, sealed))
+    return found
+
+
+def _ranges(columns: Any, seqs: Sequence[int]) -> Iterator[Any]:
+    """One query for a run of neighbours, else one for at most `MAX_AT_ONCE` single records."""
+    for at in range(0, len(seqs), MAX_AT_ONCE):
+        part = seqs[at : at + MAX_AT_ONCE]
+        if part[-1] - part[0] == len(part) - 1:
+            yield columns.where(contents.c.seq.between(part[0], part[-1]))
+        else:
+            yield columns.where(contents.c.seq.in_(part))
+
+
+class _Removals:
+    """Which erasure or expiry explains that a field is not there."""
+
+    def __init__(self, connection: Connection, log_id: int) -> None:
+        self._connection = connection
+        self._log_id = log_id
+        self._leaves: dict[int, Leaf | None] = {}
+
+    def state_of(self, seq: int, name: str, *, broken: bool) -> Content:
+        """ERASED or EXPIRED where a record covers exactly this; else MISMATCH (it does not open) or MISSING."""
+        query = select(removals.c.by_seq).where(
+            removals.c.log_id == self._log_id, removals.c.first_seq <= seq, removals.c.last_seq >= seq
+        )
+        for by in sorted(self._connection.execute(query).scalars()):
+            leaf = self._leaf(by)
+            if leaf is not None and covers(leaf, seq, name):
+                state = ContentState.ERASED if leaf["kind"] == "erasure" else ContentState.EXPIRED
+                return Content(state, by=by)
+        return Content(ContentState.MISMATCH if broken else ContentState.MISSING)
+
+    def _leaf(self, by: int) -> Leaf | None:
+        if by not in self._leaves:
+            data = read_leaf(self._connection, self._log_id, by)
+            try:
+                self._leaves[by] = None if data is None else parse_record(data)
+            except EvidenceError:
+                self._leaves[by] = None  # a damaged record explains nothing
+        return self._leaves[by]
+
+
+def covers(leaf: Leaf, seq: int, field: str) -> bool:
+    """Whether an erasure or expiry record covers exactly this record and field."""
+    if leaf["kind"] not in ("erasure", "expiry"):
+        return False
+    facts = leaf[leaf["kind"]]
+    fields = facts.get("fields", "all")
+    return any(first <= seq <= last for first, last in facts["ranges"]) and (fields == "all" or field in fields)
+
+
+def parse_leaves(rows: Iterable[tuple[int, bytes]]) -> list[tuple[int, Leaf]]:
+    """Stored leaves as `open` takes them, without checking them again."""
+    return [(seq, orjson.loads(leaf)) for seq, leaf in rows]

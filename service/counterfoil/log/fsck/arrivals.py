@@ -1,0 +1,78 @@
+"""Arrivals: each points to the record that it says it became (RECORD 8, attack 13).
+
+An arrival is a row (trace, span, mac) -> `seq`, `parts`. Its record must exist, carry this trace and span, and be the
+first part of its item, with the other parts behind it. The number of rows is compared with the number of records that
+came from producers: a row that was taken away would let a retry make a second record.
+
+The leaf is not parsed for it. In canonical JSON the leaf's own `span_id` has a comma before it and its own `trace_id` a
+comma behind it; where the same names stand in `of` or `links` they begin and end their object.
+"""
+
+from collections.abc import Iterator
+from itertools import islice
+
+from sqlalchemy import Connection, Row, select
+
+from counterfoil.log.fsck.collector import Collector
+from counterfoil.log.fsck.job import ArrivalsJob, Counts, Result
+from counterfoil.log.tables import arrivals, records
+from counterfoil.store.bulk import select_each
+from counterfoil.store.database import Database
+
+_FROM_PRODUCER = b',"source":"otlp:'
+"""Only such records must have an arrival; what a person or the service writes may have none."""
+
+BLOCK = 2048
+"""Arrivals looked at together, in the order of their records."""
+
+
+def check_arrivals(job: ArrivalsJob, ledger: Database) -> Result:
+    """Check one part of a log's arrivals in one snapshot."""
+    found, counts = Collector(job.log.origin), Counts()
+    with ledger.read() as conn:
+        rows = _rows(conn, job)
+        while block := list(islice(rows, BLOCK)):
+            # In order of `seq`, so that leaves on one page are read together.
+            block.sort(key=lambda row: int(row.seq))
+            wanted = [(job.log.id, row.seq) for row in block]
+            leaves = select_each(conn, records, ("log_id", "seq"), ("leaf",), wanted)
+            for row, leaf in zip(block, leaves, strict=True):
+                fault = _fault(row, None if leaf is None else leaf[0], job.log.size)
+                if fault is not None:
+                    found.add("arrival_misdirected", fault, seq=row.seq, attack=13)
+                elif leaf is not None and _FROM_PRODUCER in leaf[0]:
+                    counts.arrivals += 1
+    return Result(list(found.drain()), counts)
+
+
+def _fault(row: Row[bytes, bytes, int, int], leaf: bytes | None, size: int) -> str | None:
+    if type(leaf) is not bytes or row.seq + row.parts > size:
+        return f"an arrival points to records {row.seq} to {row.seq + row.parts - 1}, which are not all there"
+    if not _carries(leaf, b',"span_id":"%b"', b',"span_id":"', row.span_id):
+        return "an arrival points to a record of another span"
+    if not _carries(leaf, b'"trace_id":"%b",', b'"trace_id":"', row.trace_id):
+        return "an arrival points to a record of another trace"
+    return None
+
+
+def _carries(leaf: bytes, form: bytes, name: bytes, value: bytes) -> bool:
+    if value:
+        return form % value.hex().encode() in leaf
+    # A log event outside any trace: the leaf has no such key of its own. (In `of` or `links` it would be another's.)
+    return name not in leaf or b'"of":' in leaf or b'"links":' in leaf
+
+
+def split_traces(parts: int) -> Iterator[tuple[bytes, bytes | None]]:
+    """Yield bounds that cut all trace ids (and the empty one) into up to 256 parts of about the same size."""
+    bounds = [b"", *(bytes([256 * part // parts]) for part in range(1, parts))]
+    for part, low in enumerate(bounds):
+        yield low, bounds[part + 1] if part + 1 < len(bounds) else None
+
+
+def _rows(conn: Connection, job: ArrivalsJob) -> Iterator[Row[bytes, bytes, int, int]]:
+    query = select(arrivals.c.trace_id, arrivals.c.span_id, arrivals.c.seq, arrivals.c.parts).where(
+        arrivals.c.log_id == job.log.id, arrivals.c.trace_id >= job.low
+    )
+    if job.high is not None:
+        query = query.where(arrivals.c.trace_id < job.high)
+    yield from conn.execute(query, execution_options={"yield_per": BLOCK})

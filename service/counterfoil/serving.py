@@ -1,0 +1,131 @@
+"""`serve`: one process that answers, one child that keeps checkpoints and index.
+
+Order of the start: fork the child (before there are threads or open stores), take the directory's lock, let the child
+begin, listen, say so. Order of the stop (SIGTERM, SIGINT): stop listening, let requests under way finish, stop the
+writers, close the child's pipe and wait for it. A killed parent closes that pipe too, so the child never outlives it.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import uvicorn
+
+from counterfoil import background
+from counterfoil.app import create_app
+from counterfoil.composition import open_services
+from counterfoil.core.errors import InputError
+from counterfoil.settings import Settings
+from counterfoil.store.directory import Directory
+from counterfoil.trails.prepare import prepare_index
+
+DRAIN_TIMEOUT_S = 30
+KEEP_ALIVE_S = 75
+BACKLOG = 2048
+
+_log = logging.getLogger("counterfoil")
+
+
+class Announcing(uvicorn.Server):
+    """Prints `listening on URL` once requests are answered, so that a program that started us knows where."""
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started and sockets:
+            host, port = sockets[0].getsockname()[:2]
+            shown = f"[{host}]" if ":" in host else host
+            print(f"listening on http://{shown}:{port}", flush=True)
+
+
+def serve_directory(directory: Directory, settings: Settings) -> None:
+    """Serve `directory` until told to stop."""
+    logging.basicConfig(level=settings.log_level, format="%(levelname)s %(name)s %(message)s")
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+    directory.open()
+    with _background(directory, settings) as child, directory.lock_serving():
+        services = open_services(directory)
+        prepare_index(services.index)
+        try:
+            with _listening(settings.host, settings.port) as listener:
+                child.begin()
+                app = create_app(services, settings, background_alive=child.is_alive)
+                config = uvicorn.Config(
+                    app,
+                    loop="uvloop",
+                    http="httptools",
+                    access_log=False,
+                    log_level=settings.log_level.lower(),
+                    server_header=False,
+                    timeout_keep_alive=KEEP_ALIVE_S,
+                    timeout_graceful_shutdown=DRAIN_TIMEOUT_S,
+                )
+                Announcing(config).run(sockets=[listener])
+        finally:
+            services.close()
+
+
+@contextmanager
+def _listening(host: str, port: int) -> Iterator[socket.socket]:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        listener = socket.create_server((host, port), family=family, backlog=BACKLOG)
+    except OSError as error:
+        raise InputError(
+            "address_in_use", f"cannot listen on {host}:{port}: {error.strerror}; choose another --port"
+        ) from None
+    with listener:
+        yield listener
+
+
+class Child:
+    """The background process, as its parent sees it: a pipe that says begin, and end by being closed."""
+
+    def __init__(self, pid: int, pipe: int) -> None:
+        self._pid = pid
+        self._pipe = pipe
+        self._ended = False
+
+    def begin(self) -> None:
+        """The lock is ours: checkpoints and index may be kept."""
+        os.write(self._pipe, b"begin")
+
+    def is_alive(self) -> bool:
+        """Whether it still runs."""
+        if not self._ended:
+            self._ended = os.waitpid(self._pid, os.WNOHANG)[0] == self._pid
+        return not self._ended
+
+    def end(self) -> None:
+        """Close the pipe and wait; one that does not end in time is killed."""
+        os.close(self._pipe)
+        deadline = time.monotonic() + DRAIN_TIMEOUT_S
+        while self.is_alive():
+            if time.monotonic() > deadline:
+                _log.error("the background process did not end in %s s and is killed", DRAIN_TIMEOUT_S)
+                os.kill(self._pid, signal.SIGKILL)
+                os.waitpid(self._pid, 0)
+                return
+            time.sleep(0.02)
+
+
+@contextmanager
+def _background(directory: Directory, settings: Settings) -> Iterator[Child]:
+    reading, writing = os.pipe()
+    # Forked, not started anew: what is imported is shared, and a start costs half. There is one thread as yet.
+    pid = os.fork()
+    if pid == 0:
+        os.close(writing)
+        os.setsid()  # Ctrl-C in a terminal reaches the parent alone, which then ends the child in order
+        os._exit(background.main(directory, settings, reading))
+    os.close(reading)
+    child = Child(pid, writing)
+    try:
+        yield child
+    finally:
+        child.end()

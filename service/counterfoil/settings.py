@@ -1,0 +1,69 @@
+"""Settings of the service: `COUNTERFOIL_*` variables or a TOML file, checked once at the start.
+
+Only `app` and `cli` read them; every room receives plain values. Secrets come from files (the keys folder of the data
+directory), never from an argument or a URL. Precedence: command line, variables, file, default.
+
+    COUNTERFOIL_PORT=4400 counterfoil serve --data DIR
+    COUNTERFOIL_CONFIG=/etc/counterfoil.toml counterfoil serve --data DIR
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+
+from counterfoil.ingest.limits import MAX_BODY_BYTES, MAX_IN_FLIGHT_ITEMS, MAX_INFLATED_BYTES, MAX_ITEMS, Limits
+
+
+class Settings(BaseSettings):
+    """Every setting, its default and its meaning."""
+
+    model_config = SettingsConfigDict(env_prefix="COUNTERFOIL_", extra="forbid", frozen=True)
+
+    data: Path | None = Field(default=None, description="The embedded directory: ledger, keystore, index, heads, keys.")
+    heads: Path | None = Field(default=None, description="Folder of the signed heads, if apart.")
+    keystore: Path | None = Field(default=None, description="Folder of the keystore, if it lies apart.")
+    host: str = Field(default="127.0.0.1", description="Address to listen on. Loopback unless told otherwise.")
+    port: int = Field(default=4318, ge=0, le=65535, description="Port of everything; 0 takes a free one.")
+    open_tiles: bool = Field(default=False, description="Serve checkpoints and tiles to anyone, without a key.")
+    max_body_bytes: int = Field(default=MAX_BODY_BYTES, ge=1, le=MAX_BODY_BYTES, description="Largest body as sent.")
+    max_inflated_bytes: int = Field(
+        default=MAX_INFLATED_BYTES, ge=1, le=MAX_INFLATED_BYTES, description="Largest body after decompression."
+    )
+    max_items: int = Field(default=MAX_ITEMS, ge=1, le=MAX_ITEMS, description="Spans or log records in one request.")
+    in_flight_items: int = Field(
+        default=MAX_IN_FLIGHT_ITEMS, ge=1, le=MAX_IN_FLIGHT_ITEMS, description="Items under way before 429."
+    )
+    ingest_threads: int = Field(default=2, ge=1, le=32, description="Threads that decode and seal what came in.")
+    checkpoint_interval_s: float = Field(default=1.0, gt=0, le=60, description="Seconds between checkpoints of a log.")
+    project_interval_s: float = Field(default=0.05, gt=0, le=5, description="Seconds between looks for new records.")
+    log_level: str = Field(default="INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$", description="What goes to stderr.")
+
+    @property
+    def limits(self) -> Limits:
+        """What ingest takes at most."""
+        return Limits(
+            body_bytes=self.max_body_bytes,
+            inflated_bytes=self.max_inflated_bytes,
+            items=self.max_items,
+            in_flight_items=self.in_flight_items,
+        )
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Arguments, then variables, then the TOML file named by COUNTERFOIL_CONFIG."""
+        del dotenv_settings, file_secret_settings
+        config = os.environ.get("COUNTERFOIL_CONFIG")
+        if config is None:
+            return (init_settings, env_settings)
+        return (init_settings, env_settings, TomlConfigSettingsSource(settings_cls, Path(config)))

@@ -1,0 +1,128 @@
+"""A leaf as the index sees it: the columns people filter by, and the words people search for. Pure.
+
+`read_facts` takes the leaf's bytes as they are stored. It reads them with the fastest JSON parser there is and without
+checking them: whoever shows a leaf to somebody reads it again from the log, and `fsck` checks every byte.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import orjson
+
+from counterfoil.core.encoding import parse_time_ns, parse_time_us
+from counterfoil.core.errors import CounterfoilError, EvidenceError
+from counterfoil.trails.tables import STATUS_ERROR, STATUS_OK
+
+_NO_FACTS: dict[str, Any] = {}
+_STATUS = {"ok": STATUS_OK, "error": STATUS_ERROR}
+
+# Not words: identity, order, digests and times of the record itself, and what has a filter of its own.
+_NOT_WORDS = frozenset(
+    (
+        *("v", "log", "seq", "prev", "recorded_at", "source", "writer", "mapping", "trace_id", "span_id"),
+        *("parent_span_id", "links", "started_at", "ended_at", "subject", "usage", "content", "absent"),
+        *("supersedes", "producer"),
+    )
+)
+_NOT_WORDS_INSIDE = frozenset(
+    (
+        *("call_id", "digest", "policy_digest", "root", "hash_total", "commitment", "bundle_digest", "list_digest"),
+        *("shown_at", "decided_at", "due", "vkey", "person", "to_size", "from_size", "confidence", "threshold"),
+    )
+)
+
+
+class Facts(NamedTuple):
+    """One record. `coded` are the texts of `tables.CODED`, in that order; the rest as in the tables."""
+
+    recorded_us: int
+    started_us: int | None
+    trace_id: bytes | None
+    interaction: str | None
+    status: int | None
+    supersedes: int | None
+    coded: tuple[str | None, ...]
+    leaf: dict[str, Any]
+
+
+def parse_leaf(data: bytes) -> dict[str, Any]:
+    """The leaf's JSON; EvidenceError("record") where the stored bytes are no JSON object."""
+    try:
+        leaf = orjson.loads(data)
+    except orjson.JSONDecodeError:
+        leaf = None
+    if not isinstance(leaf, dict):
+        raise EvidenceError("record", "the stored leaf is not a JSON object")
+    return leaf
+
+
+def read_facts(data: bytes) -> Facts:
+    """What the index keeps of one leaf."""
+    leaf = parse_leaf(data)
+    try:
+        return facts_of_leaf(leaf)
+    except (KeyError, TypeError, ValueError, AttributeError, CounterfoilError) as error:
+        raise EvidenceError("record", f"the stored leaf lacks what every leaf has: {error}") from None
+
+
+def facts_of_leaf(leaf: dict[str, Any]) -> Facts:
+    """The same for a leaf that has been parsed."""
+    get = leaf.get
+    agent = get("agent", _NO_FACTS)
+    decision = get("decision", _NO_FACTS)
+    interaction = get("interaction", _NO_FACTS)
+    handoff = get("handoff", _NO_FACTS)
+    started = get("started_at")
+    trace_id = get("trace_id")
+    return Facts(
+        parse_time_us(leaf["recorded_at"]),
+        None if started is None else parse_time_ns(started) // 1000,
+        None if trace_id is None else bytes.fromhex(trace_id),
+        interaction.get("id"),
+        _STATUS.get(get("status", "")),
+        get("supersedes"),
+        (
+            leaf["kind"],
+            agent.get("name"),
+            agent.get("id"),
+            decision.get("type"),
+            decision.get("outcome"),
+            decision.get("risk"),
+            decision.get("autonomy"),
+            interaction.get("region"),
+            get("fallback", _NO_FACTS).get("trigger"),
+            handoff.get("state"),
+            handoff.get("reason"),
+            get("oversight", _NO_FACTS).get("verdict"),
+            get("subject"),
+            get("writer"),
+            get("producer", _NO_FACTS).get("id"),
+        ),
+        leaf,
+    )
+
+
+def words_of(leaf: dict[str, Any]) -> str:
+    """The leaf's words, joined by spaces: every token that is neither an identity of its own nor a digest or a time."""
+    words: list[str] = []
+    for key, value in leaf.items():
+        if key in _NOT_WORDS:
+            continue
+        if type(value) is str:
+            words.append(value)
+        elif type(value) is dict:
+            _add_words(words, value, "id" if key == "interaction" else "")
+    return " ".join(words)
+
+
+def _add_words(words: list[str], facts: dict[str, Any], skip: str) -> None:
+    for key, value in facts.items():
+        if key in _NOT_WORDS_INSIDE or key == skip:
+            continue
+        if type(value) is str:
+            words.append(value)
+        elif type(value) is dict:
+            _add_words(words, value, "trace_id" if "span_id" in value else "")
+        elif type(value) is list:
+            words.extend(item for item in value if type(item) is str)

@@ -1,0 +1,98 @@
+"""Step 11, second half: totals as in the population, and the flat views present exactly the records selected.
+
+The views (`records.ndjson`, `records*.csv`) are for people and tools; the leaves are the evidence. So that nobody works
+on a shortened list, each view's `seq` and `leaf_hash` columns are compared with the leaves; other columns are not.
+"""
+
+import csv
+import io
+import re
+from collections.abc import Iterator
+from hashlib import sha256
+
+from counterfoil.core.encoding import decode_base64, parse_decimal
+from counterfoil.core.errors import EvidenceError
+from counterfoil.verify.attestation import POPULATION
+from counterfoil.verify.blame import blame, reject
+from counterfoil.verify.documents import parse_object, take_hash, take_integer
+from counterfoil.verify.leaves import Seen
+from counterfoil.verify.limits import MAX_LINE_BYTES
+from counterfoil.verify.population import Population
+from counterfoil.verify.reader import Bundle
+
+NDJSON = "data/records.ndjson"
+CSV = re.compile(r"data/records(?:-([2-9]|[1-9][0-9]{1,4}))?\.csv")
+
+_Row = tuple[int, bytes]
+
+
+def _ndjson_rows(bundle: Bundle) -> Iterator[_Row]:
+    for line in bundle.lines(NDJSON):
+        row = parse_object(line)
+        yield take_integer(row, "seq"), take_hash(row, "leaf_hash")
+
+
+class _Text(io.RawIOBase):
+    """The chunks of a file as a stream that the csv module can read through a decoder."""
+
+    def __init__(self, chunks: Iterator[bytes]) -> None:
+        self._chunks, self._rest = chunks, b""
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]  # what io.BufferedReader passes in
+        self._rest = self._rest or next(self._chunks, b"")
+        size = min(len(buffer), len(self._rest))
+        buffer[:size], self._rest = self._rest[:size], self._rest[size:]
+        return size
+
+
+def _csv_rows(bundle: Bundle, names: list[str]) -> Iterator[_Row]:
+    csv.field_size_limit(MAX_LINE_BYTES)
+    for name in names:
+        with (
+            blame(11, name),
+            io.TextIOWrapper(io.BufferedReader(_Text(bundle.chunks(name))), "utf-8-sig", newline="") as text,
+        ):
+            try:
+                rows = csv.reader(text, strict=True)
+                if next(rows, [])[:2] != ["seq", "leaf_hash"]:
+                    raise EvidenceError("view", "the first columns are not seq and leaf_hash")
+                for row in rows:
+                    if len(row) < 2:
+                        raise EvidenceError("view", "a row has fewer than two columns")
+                    # A hash that begins with a plus has an apostrophe before it, or a spreadsheet would run it.
+                    yield parse_decimal(row[0]), decode_base64(row[1].removeprefix("'"))
+            except (csv.Error, UnicodeDecodeError):
+                raise EvidenceError("view", "not CSV in UTF-8") from None
+
+
+def _check_rows(rows: Iterator[_Row], seen: Seen) -> None:
+    hashes, seqs = sha256(), sha256()
+    for seq, hashed in rows:
+        hashes.update(hashed)
+        seqs.update(b"%d\n" % seq)
+    if (hashes.digest(), seqs.digest()) != (seen.hash_total.digest(), seen.presented.digest()):
+        raise EvidenceError("view", "does not present exactly the records that the filter selects, in order")
+
+
+def check_totals(bundle: Bundle, population: Population, seen: Seen) -> None:
+    """Step 11: what was found is what the population says and what the views show."""
+    found, claimed = seen.totals(), population.totals
+    for name in ("count", "first", "last", "by_kind", "by_outcome", "hash_total"):
+        if getattr(found, name) != getattr(claimed, name):
+            said, shown = (
+                value.hex() if isinstance(value, bytes) else value
+                for value in (getattr(claimed, name), getattr(found, name))
+            )
+            raise reject(11, POPULATION, "totals", f"{name} is said to be {said}, but the leaves give {shown}")
+    if NDJSON in bundle.files:
+        with blame(11, NDJSON):
+            _check_rows(_ndjson_rows(bundle), seen)
+    tables = sorted((int(match[1] or 1), match[0]) for match in map(CSV.fullmatch, bundle.files) if match)
+    if tables:
+        with blame(11, tables[0][1]):
+            if [number for number, _ in tables] != list(range(1, len(tables) + 1)):
+                raise EvidenceError("view", "the tables are not numbered without gaps")
+            _check_rows(_csv_rows(bundle, [name for _, name in tables]), seen)

@@ -1,0 +1,179 @@
+"""RFC 9901 disclosures and blob references."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from counterfoil.core import disclosure
+from counterfoil.core.disclosure import BlobRef, Disclosure
+from counterfoil.core.encoding import encode_base64url
+from counterfoil.core.errors import EvidenceError, InputError
+
+VECTORS = json.loads((Path(__file__).parents[1] / "data" / "vectors" / "sdjwt_disclosures.json").read_text())["vectors"]
+SALT = encode_base64url(bytes(range(16)))
+
+
+def encoded(json_text: str) -> str:
+    return disclosure.encode_disclosure(json_text.encode())
+
+
+@pytest.mark.parametrize("case", VECTORS, ids=lambda case: case["sha256_b64url"][:8])
+def test_a_published_disclosure_has_its_encoding_and_digest(case: dict[str, str]) -> None:
+    assert disclosure.encode_disclosure(case["json"].encode()) == case["disclosure"]
+    assert disclosure.digest_of(case["disclosure"]) == case["sha256_b64url"]
+    parts = json.loads(case["json"])
+    if len(parts) == 3:
+        assert disclosure.parse_disclosure(case["disclosure"]) == Disclosure(*parts)
+    else:  # RFC 9901 section 4.2.2, an array element: a leaf has none
+        with pytest.raises(EvidenceError, match="array of salt, name and value"):
+            disclosure.parse_disclosure(case["disclosure"])
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=10,
+)
+
+
+@given(st.binary(min_size=16, max_size=64), st.text(min_size=1), JSON)
+def test_disclosures_round_trip_whatever_the_value(salt: bytes, name: str, value: Any) -> None:
+    text = encode_base64url(salt)
+    data = disclosure.format_disclosure(text, name, value)
+    found = disclosure.parse_disclosure(disclosure.encode_disclosure(data))
+    assert found == Disclosure(text, name, value)
+    assert len(disclosure.digest_of(disclosure.encode_disclosure(data))) == 43
+
+
+def test_salts_are_16_random_bytes_and_fresh() -> None:
+    salts = {disclosure.new_salt() for _ in range(100)}
+    assert len(salts) == 100
+    assert all(len(salt) == 22 for salt in salts)
+    assert disclosure.new_salt(bytes) == "A" * 22
+
+
+@pytest.mark.parametrize(
+    ("salt", "value"),
+    [("short", 1), ("A" * 21, 1), ("A" * 86 + "==", 1), (SALT, float("nan")), (SALT, b"x"), (SALT, "\ud800")],
+)
+def test_what_is_no_json_or_has_a_weak_salt_is_not_disclosed(salt: str, value: Any) -> None:
+    with pytest.raises(InputError) as caught:
+        disclosure.format_disclosure(salt, "rationale", value)
+    assert (caught.value.code, caught.value.item) == ("bad_content", "rationale")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "[]",
+        "{}",
+        "1",
+        f'["{SALT}","name"]',
+        f'["{SALT}","name",1,2]',
+        f'["{SALT}","",1]',
+        f'["{SALT}",1,1]',
+        f'[1,"name",{"1"}]',
+        '["AAAAAAAAAAAAAAAAAAAA","name",1]',
+        f'["{"A" * 87}","name",1]',
+        '["AAAAAAAAAAAAAAAAAAAAAB","name",1]',
+        f'["{SALT}","name",NaN]',
+        f'["{SALT}","name",-Infinity]',
+        f'["{SALT}","name",{{"a":1,"a":1}}]',
+        f'["{SALT}","name",[{{"a":1,"a":2}}]]',
+        f'["{SALT}","name",1] x',
+        f'["{SALT}","name",' + "[" * 65 + "]" * 65 + "]",
+        f'["{SALT}","name",' + '{"a":' * 65 + "1" + "}" * 65 + "]",
+        f'["{SALT}","name",' + "[" * 100_000 + "]" * 100_000 + "]",
+        f'["{SALT}","name",' + "1" * 5_000 + "]",
+    ],
+    ids=range(21),
+)
+def test_a_disclosure_of_any_other_form_is_rejected(text: str) -> None:
+    with pytest.raises(EvidenceError) as caught:
+        disclosure.parse_disclosure(encoded(text))
+    assert caught.value.check == "disclosure"
+
+
+@pytest.mark.parametrize("text", ["!", "YQ==", "_-9", encode_base64url(b'["\xff"]')])
+def test_a_disclosure_that_is_not_base64url_of_utf_8_is_rejected(text: str) -> None:
+    with pytest.raises(EvidenceError, match="disclosure"):
+        disclosure.parse_disclosure(text)
+
+
+def test_a_disclosure_may_be_64_deep_and_no_deeper() -> None:
+    text = f'["{SALT}","name",' + "[" * 64 + "]" * 64 + "]"
+    assert disclosure.parse_disclosure(encoded(text)).name == "name"
+
+
+def test_a_disclosure_may_have_any_number_of_brackets_beside_each_other() -> None:
+    value = [[1], {"a": "[[[{{{"}] * 200
+    text = disclosure.encode_disclosure(disclosure.format_disclosure(SALT, "name", value))
+    assert disclosure.parse_disclosure(text).value == value
+
+
+def test_a_disclosure_over_the_limit_is_refused_unread() -> None:
+    with pytest.raises(EvidenceError, match="over the limit of 67108864"):
+        disclosure.parse_disclosure("A" * (64 * 1024 * 1024 + 1))
+
+
+def test_a_changed_byte_of_a_disclosure_changes_its_digest() -> None:
+    data = disclosure.format_disclosure(SALT, "rationale", "bought 41 days ago")
+    digests = {disclosure.digest_of(disclosure.encode_disclosure(data))}
+    for at in range(len(data)):
+        changed = data[:at] + bytes((data[at] ^ 1,)) + data[at + 1 :]
+        digests.add(disclosure.digest_of(disclosure.encode_disclosure(changed)))
+    assert len(digests) == len(data) + 1
+
+
+@given(st.binary(min_size=16, max_size=64), st.lists(st.binary()))
+def test_blob_references_round_trip_and_check(salt: bytes, chunks: list[bytes]) -> None:
+    ref = BlobRef.of(salt, chunks)
+    assert BlobRef.parse(ref.format()) == ref
+    assert ref.size == sum(map(len, chunks))
+    disclosure.check_blob(ref, [b"".join(chunks)])
+    with pytest.raises(EvidenceError, match="bytes, not"):
+        disclosure.check_blob(ref, [*chunks, b"x"])
+
+
+def test_a_changed_byte_of_a_blob_or_its_salt_is_noticed() -> None:
+    ref = BlobRef.of(bytes(16), [b"large", b" value"])
+    with pytest.raises(EvidenceError, match="do not match"):
+        disclosure.check_blob(ref, [b"large valuf"])
+    with pytest.raises(EvidenceError, match="do not match"):
+        disclosure.check_blob(BlobRef(ref.sha256, bytes(15) + b"x", ref.size), [b"large value"])
+
+
+GOOD = BlobRef.of(bytes(16), [b"x"]).format()["blob"]
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        None,
+        [],
+        {},
+        {"blob": 1},
+        {"blob": GOOD, "more": 1},
+        {"blob": {**GOOD, "more": 1}},
+        {"blob": {"salt": GOOD["salt"], "size": 1}},
+        {"blob": {**GOOD, "sha256": 1}},
+        {"blob": {**GOOD, "sha256": "AAAA"}},
+        {"blob": {**GOOD, "sha256": "AAA"}},
+        {"blob": {**GOOD, "salt": 1}},
+        {"blob": {**GOOD, "salt": "AAAA"}},
+        {"blob": {**GOOD, "size": -1}},
+        {"blob": {**GOOD, "size": 2**53}},
+        {"blob": {**GOOD, "size": True}},
+        {"blob": {**GOOD, "size": "1"}},
+    ],
+    ids=range(16),
+)
+def test_what_is_no_blob_reference_is_rejected(value: Any) -> None:
+    with pytest.raises(EvidenceError) as caught:
+        BlobRef.parse(value)
+    assert caught.value.check == "blob"

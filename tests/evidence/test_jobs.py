@@ -1,0 +1,255 @@
+"""Export jobs: queued, built one at a time, on record, and taken up again after a crash."""
+
+from __future__ import annotations
+
+import hashlib
+import stat
+import time
+from typing import Any
+
+import pytest
+from tests.evidence.house import House, unpack
+
+from counterfoil.core.errors import Fault, InputError
+from counterfoil.evidence import jobs
+from counterfoil.evidence.jobs import MAX_ATTEMPTS, Status
+from counterfoil.evidence.service import Evidence
+from counterfoil.identity.roles import Role
+from counterfoil.log.batch import LogInfo
+from counterfoil.log.contents import open_contents, parse_leaves
+from counterfoil.log.records import head, read_leaves
+
+ASKED = {"log": "main", "purpose": "complaint 2026-113"}
+
+
+def records_of(house: House, log: LogInfo, kind: str) -> list[dict[str, Any]]:
+    """Leaf facts and opened content of every record of a kind, in order."""
+    with house.logs.ledger.read() as connection:
+        size = head(connection, log.id).size
+        rows = [row for row in parse_leaves(read_leaves(connection, log.id, 0, size)) if row[1]["kind"] == kind]
+        contents = open_contents(connection, house.logs.keystore, log.id, log.origin, rows)
+    return [
+        {**leaf[kind], "writer": leaf.get("writer"), **{name: field.value for name, field in contents[seq].items()}}
+        for seq, leaf in rows
+    ]
+
+
+def set_status(house: House, job_id: str, **values: Any) -> None:
+    """What a process that died would leave."""
+    with house.logs.ledger.write() as connection:
+        jobs.update_job(connection, job_id, **values)
+
+
+def test_request_and_release_are_records_in_the_exported_log_and_in_the_access_log(fresh_house: House) -> None:
+    house = fresh_house
+    path = house.export(purpose="complaint 2026-113", filter={"kind": "decision"})
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    asked, released = records_of(house, house.log, "export")
+    assert (asked["form"], asked["writer"], asked["reason"]) == ("range", "k-acme-auditor", "complaint 2026-113")
+    assert asked["scope"]["filter"] == {"kind": ["decision"]}
+    assert (released["bundle_digest"], released["writer"]) == (digest, None)
+    assert len(released["population"]) == 64
+    access = records_of(house, house.logs.access_log(house.log.tenant_id), "access")
+    assert [entry["action"] for entry in access] == ["export_request", "export_release"]
+    assert access[0]["query"]["filter"] == {"kind": ["decision"]}
+    assert access[1]["count"] == 6
+
+
+def test_a_released_bundle_is_a_private_file_under_its_digest(fresh_house: House) -> None:
+    house = fresh_house
+    path = house.export()
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    (job, _), *_ = house.evidence.list(house.principal(), 10, None).jobs
+    assert job.digest == hashlib.sha256(path.read_bytes()).digest()
+    assert job.size == path.stat().st_size
+    assert (job.done, job.total) == (job.tree_size, job.tree_size)
+
+
+def test_each_download_is_on_record_before_the_first_byte(fresh_house: House) -> None:
+    house = fresh_house
+    path = house.export()
+    reviewer = house.principal(Role.REVIEWER)
+    (job, _), *_ = house.evidence.list(reviewer, 10, None).jobs
+    _, name, chunks = house.evidence.open_bundle(reviewer, job.id)
+    access = records_of(house, house.logs.access_log(house.log.tenant_id), "access")
+    assert (access[-1]["action"], access[-1]["writer"]) == ("export_download", "k-acme-reviewer")
+    assert b"".join(chunks) == path.read_bytes()
+    assert name == f"counterfoil-main-{job.id}.zip"
+
+
+def test_a_bundle_that_was_changed_after_its_release_does_not_leave_whole(fresh_house: House) -> None:
+    house = fresh_house
+    path = house.export()
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+    (job, _), *_ = house.evidence.list(house.principal(), 10, None).jobs
+    _, _, chunks = house.evidence.open_bundle(house.principal(), job.id)
+    with pytest.raises(Fault, match="is not the bundle that was released"):
+        b"".join(chunks)
+    path.unlink()
+    with pytest.raises(Fault, match="is not where it was put"):
+        house.evidence.open_bundle(house.principal(), job.id)
+
+
+@pytest.mark.parametrize("status", [Status.BUILDING, Status.VERIFYING])
+def test_a_job_that_a_crash_left_half_done_is_built_at_the_next_start(fresh_house: House, status: Status) -> None:
+    house = fresh_house
+    job, _ = house.evidence.request(house.principal(), ASKED)
+    house.checkpoint()
+    set_status(house, job.id, status=status.value, attempts=1, done=5, total=9)
+    part = house.directory.exports / f"{job.id}.zip.part"
+    part.write_bytes(b"half a bundle")
+    restarted = Evidence(house.logs, house.directory.exports, checkpoint_wait_s=0.0)
+    restarted.start()
+    try:
+        assert not part.exists()
+        assert finished(restarted, house, job.id).status == "released"
+    finally:
+        restarted.close()
+
+
+def finished(evidence: Evidence, house: House, job_id: str) -> jobs.ExportJob:
+    """The job once nothing more will happen to it."""
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        job, _ = evidence.job(house.principal(), job_id)
+        if job.status.is_final:
+            return job
+        time.sleep(0.02)
+    raise AssertionError("the job did not end")
+
+
+def test_a_job_that_ends_the_service_each_time_is_given_up(fresh_house: House) -> None:
+    house = fresh_house
+    job, _ = house.evidence.request(house.principal(), ASKED)
+    set_status(house, job.id, status="building", attempts=MAX_ATTEMPTS)
+    restarted = Evidence(house.logs, house.directory.exports, checkpoint_wait_s=0.0)
+    restarted.start()
+    restarted.close()
+    left, _ = house.evidence.job(house.principal(), job.id)
+    assert left.status == "failed"
+    assert (left.error or "").startswith("interrupted: ")
+
+
+def test_a_service_that_stops_puts_its_job_back_into_the_queue(fresh_house: House) -> None:
+    house = fresh_house
+    job, _ = house.evidence.request(house.principal(), ASKED)
+    house.checkpoint()
+    stopping = Evidence(house.logs, house.directory.exports, checkpoint_wait_s=0.0)
+    stopping.close()
+    assert stopping.run_next()
+    left, _ = house.evidence.job(house.principal(), job.id)
+    assert (left.status, left.attempts) == ("queued", 0)
+    assert list(house.directory.exports.iterdir()) == []
+
+
+def test_the_worker_builds_what_is_asked_for_while_it_runs(fresh_house: House) -> None:
+    house = fresh_house
+    evidence = Evidence(house.logs, house.directory.exports, checkpoint_wait_s=0.0)
+    evidence.start()
+    try:
+        first, _ = evidence.request(house.principal(), ASKED)
+        second, _ = evidence.request(house.principal(), {**ASKED, "form": "selection", "seqs": [1]})
+        assert finished(evidence, house, first.id).status == "released"
+        assert finished(evidence, house, second.id).status == "released"
+    finally:
+        evidence.close()
+
+
+def test_a_job_waits_for_the_checkpoint_that_covers_its_own_request(fresh_house: House) -> None:
+    house = fresh_house
+    evidence = Evidence(house.logs, house.directory.exports, checkpoint_wait_s=30.0)
+    evidence.start()
+    try:
+        job, _ = evidence.request(house.principal(), ASKED)
+        with house.logs.ledger.read() as connection:
+            size = head(connection, house.log.id).size
+        time.sleep(0.1)
+        house.checkpoint()
+        assert finished(evidence, house, job.id).tree_size == size
+    finally:
+        evidence.close()
+
+
+def test_the_same_idempotency_key_gives_the_same_job_and_one_record(fresh_house: House) -> None:
+    house = fresh_house
+    first, _ = house.evidence.request(house.principal(), ASKED, idempotency_key="a key")
+    again, _ = house.evidence.request(house.principal(), dict(ASKED), idempotency_key="a key")
+    assert again.id == first.id
+    assert len(records_of(house, house.log, "export")) == 1
+    with pytest.raises(InputError) as refused:
+        house.evidence.request(house.principal(), {**ASKED, "purpose": "another"}, idempotency_key="a key")
+    assert refused.value.code == "idempotency_conflict"
+    other, _ = house.evidence.request(house.principal(Role.REVIEWER), ASKED, idempotency_key="a key")
+    assert other.id != first.id
+
+
+@pytest.mark.parametrize("key", ["", "x" * 256, "é", "a\nb"])
+def test_an_idempotency_key_is_short_printable_text(fresh_house: House, key: str) -> None:
+    with pytest.raises(InputError) as refused:
+        fresh_house.evidence.request(fresh_house.principal(), ASKED, idempotency_key=key)
+    assert refused.value.code == "bad_idempotency_key"
+
+
+def test_a_list_is_paged_newest_first(fresh_house: House) -> None:
+    house = fresh_house
+    made = [house.evidence.request(house.principal(), ASKED)[0].id for _ in range(5)]
+    first = house.evidence.list(house.principal(), 2, None)
+    second = house.evidence.list(house.principal(), 2, first.next)
+    third = house.evidence.list(house.principal(), 2, second.next)
+    assert [job.id for page in (first, second, third) for job, _ in page.jobs] == made[::-1]
+    assert third.next is None
+    with pytest.raises(InputError, match="not a cursor"):
+        house.evidence.list(house.principal(), 2, "nonsense!")
+
+
+def test_exports_of_one_tenant_are_not_found_by_another(fresh_house: House) -> None:
+    house = fresh_house
+    job, _ = house.evidence.request(house.principal(), ASKED)
+    stranger = house.principal(log=house.other)
+    assert house.evidence.list(stranger, 10, None).jobs == []
+    for ask in (lambda: house.evidence.job(stranger, job.id), lambda: house.evidence.open_bundle(stranger, job.id)):
+        with pytest.raises(InputError) as refused:
+            ask()
+        assert refused.value.code == "not_found"
+
+
+def test_a_bundle_of_a_tenant_names_no_other_tenants_log(fresh_house: House) -> None:
+    files = unpack(fresh_house.export())
+    assert not any(b"rival" in data for name, data in files.items() if name != "verify/verify.py")
+    assert b"rival" not in fresh_house.policy().encode()
+
+
+def test_a_key_for_one_log_exports_that_log_only(fresh_house: House) -> None:
+    house = fresh_house
+    access = house.logs.access_log(house.log.tenant_id)
+    scoped = house.principal(log=house.log, scoped=True)
+    with pytest.raises(InputError) as refused:
+        house.evidence.request(scoped, {**ASKED, "log": access.name})
+    assert refused.value.code == "not_found"
+    assert house.evidence.request(scoped, ASKED)[0].log_id == house.log.id
+
+
+def test_an_auditor_takes_the_access_log_away_and_a_reviewer_does_not_see_it(fresh_house: House) -> None:
+    house = fresh_house
+    with pytest.raises(InputError) as refused:
+        house.evidence.request(house.principal(Role.REVIEWER), {**ASKED, "log": "access"})
+    assert refused.value.code == "forbidden"
+    path = house.export(log="access")
+    assert house.verify(path).result == "VERIFIED"
+    assert house.evidence.list(house.principal(Role.REVIEWER), 10, None).jobs == []
+    (job, log), *_ = house.evidence.list(house.principal(), 10, None).jobs
+    assert log.purpose == "access"
+    with pytest.raises(InputError) as hidden:
+        house.evidence.job(house.principal(Role.REVIEWER), job.id)
+    assert hidden.value.code == "not_found"
+
+
+def test_more_waiting_jobs_than_the_limit_are_refused_as_busy(fresh_house: House, monkeypatch: Any) -> None:
+    monkeypatch.setattr("counterfoil.evidence.service.MAX_WAITING", 2)
+    for _ in range(2):
+        fresh_house.evidence.request(fresh_house.principal(), ASKED)
+    with pytest.raises(InputError) as refused:
+        fresh_house.evidence.request(fresh_house.principal(), ASKED)
+    assert refused.value.code == "busy"

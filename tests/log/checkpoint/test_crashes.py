@@ -1,0 +1,149 @@
+"""Every step of writing a checkpoint, as not persisted and as persisted but failed; then recovery, then fsck.
+
+The process that dies is a real one, killed without any chance to clean up (`os._exit`) at a named step: before a step's
+write is committed, and right after. Failures of the disk itself are made by failing system calls inside that process.
+"""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from tests.attacks.store import ORIGIN, Store, open_store
+
+from counterfoil.log.checkpoints import STEPS, latest
+
+REPOSITORY = Path(__file__).resolve().parents[3]
+
+DYING = """
+import os, sys
+from pathlib import Path
+from tests.attacks.store import TickingClock, open_store
+
+clock = TickingClock()
+clock.time_us = int(sys.argv[3])
+store = open_store(Path(sys.argv[1]), clock)
+
+def at(step):
+    if step == sys.argv[2]:
+        os._exit(9)
+
+checkpointer = store.checkpointer(at_step=at)
+checkpointer.run_once(store.log.id)
+"""
+
+FAILING_DISK = """
+import errno, os, sys
+from pathlib import Path
+from tests.attacks.store import TickingClock, open_store
+
+clock = TickingClock()
+clock.time_us = int(sys.argv[4])
+store = open_store(Path(sys.argv[1]), clock)
+checkpointer = store.checkpointer()
+real, seen = getattr(os, sys.argv[2]), 0
+
+def failing(*args, **kwargs):
+    global seen
+    seen += 1
+    if seen == int(sys.argv[3]):
+        raise OSError(errno.EIO, "injected")
+    return real(*args, **kwargs)
+
+setattr(os, sys.argv[2], failing)
+checkpointer.run_once(store.log.id)
+"""
+
+
+def run(script: str, store: Store, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", script, str(store.directory.path), *arguments, str(store.clock.time_us)]
+    return subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, timeout=120, check=False)
+
+
+def grown(store: Store) -> Store:
+    """The store with 400 more records, two of whose tiles are not written yet; closed."""
+    store.send(300, first=5000)
+    store.close()
+    return store
+
+
+def published(store: Store) -> int:
+    with store.ledger.read() as conn:
+        newest = latest(conn, store.log.id)
+    return newest[0] if newest else 0
+
+
+LEFT_BEHIND = {
+    # step: (signed size, published size, whether the new tiles are stored)
+    "head_read": (802, 802, False),
+    "tiles_written": (802, 802, False),
+    "tiles_committed": (802, 802, True),
+    "signed": (802, 802, True),
+    "head_swapped": (1202, 802, True),
+    "published": (1202, 802, True),
+    "published_committed": (1202, 1202, True),
+}
+
+
+def test_every_named_step_has_its_crash() -> None:
+    assert set(LEFT_BEHIND) == set(STEPS)
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_a_crash_at_a_step_leaves_what_is_written_there_and_the_next_run_goes_on(store: Store, step: str) -> None:
+    store = grown(store)
+    assert run(DYING, store, step).returncode == 9
+    store = open_store(store.directory.path, store.clock)
+    signed, newest, has_tiles = LEFT_BEHIND[step]
+    assert store.heads.size_of(ORIGIN) == signed
+    assert published(store) == newest
+    with store.attack() as ledger:
+        query = "SELECT count(*) FROM tiles WHERE log_id = ? AND level = 0 AND n >= 3"
+        assert ledger.execute(query, (store.log.id,)).fetchone()[0] == (1 if has_tiles else 0)
+    assert store.fsck() == [], "a crash is no damage"
+
+    recovered = store.checkpoint()
+    assert (recovered is None) == (newest == 1202)
+    assert store.heads.size_of(ORIGIN) == published(store) == store.size() == 1202
+    store.send(50, first=9000)
+    store.checkpoint()
+    assert store.fsck() == []
+    store.close()
+
+
+@pytest.mark.parametrize(
+    ("call", "number", "signed"),
+    [("open", 1, 802), ("open", 2, 802), ("fsync", 1, 802), ("fsync", 2, 1202)],
+    ids=["lock", "new head file", "flush of the new head", "flush of the directory"],
+)
+def test_a_disk_that_fails_under_the_head_store_stops_the_run_and_the_next_one_recovers(
+    store: Store, call: str, number: int, signed: int
+) -> None:
+    store = grown(store)
+    failed = run(FAILING_DISK, store, call, str(number))
+    assert failed.returncode == 1
+    assert "injected" in failed.stderr
+    store = open_store(store.directory.path, store.clock)
+    assert store.heads.size_of(ORIGIN) == signed
+    assert published(store) == 802
+    assert store.fsck() == []
+    store.checkpoint()
+    assert store.heads.size_of(ORIGIN) == published(store) == 1202
+    assert store.fsck() == []
+    store.close()
+
+
+def test_crashes_in_a_row_at_every_step_while_the_log_grows_never_sign_two_histories(store: Store) -> None:
+    heads = [store.heads.read(ORIGIN)]
+    for round_number, step in enumerate(STEPS):
+        store.send(60, first=10_000 + 100 * round_number)
+        store.close()
+        run(DYING, store, step)
+        store = open_store(store.directory.path, store.clock)
+        heads.append(store.heads.read(ORIGIN))
+    store.checkpoint()
+    assert store.fsck() == []
+    with store.attack() as ledger:
+        notes = {row[0] for row in ledger.execute("SELECT note FROM checkpoints WHERE log_id = ?", (store.log.id,))}
+    assert all(head in notes for head in heads), "whatever was signed was published in the end"
+    store.close()
