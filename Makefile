@@ -40,7 +40,7 @@ imports: $(READY) ## imports go one way
 	$(BIN)/lint-imports
 
 drift: $(READY) ## the migrations make the tables that the code declares
-	$(BIN)/python tests/store/drift.py
+	$(BIN)/pytest -q tests/store/test_migrate.py
 
 openapi-check: $(READY) ## the committed OpenAPI document is the one the code makes
 	$(BIN)/counterfoil openapi | diff -u openapi/openapi.json -

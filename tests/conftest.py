@@ -19,11 +19,12 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="session")
 def shared_service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService]:
-    """One service for all tests of this worker."""
-    from tests.service.running import make_directory, start_service
+    """One service for all tests of this worker; at the end, its directory must still be clean."""
+    from tests.service.running import check_clean, make_directory, start_service
 
     with start_service(make_directory(tmp_path_factory.mktemp("shared") / "audit")) as running:
         yield running
+    check_clean(running.made)
 
 
 @pytest.fixture(scope="module")

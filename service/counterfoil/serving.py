@@ -65,6 +65,9 @@ def serve_directory(directory: Directory, settings: Settings) -> None:
                     timeout_keep_alive=KEEP_ALIVE_S,
                     timeout_graceful_shutdown=DRAIN_TIMEOUT_S,
                 )
+                # uvicorn sends itself the signal again once it has stopped; with the default handler that would end
+                # the process before the stores are closed and the child is waited for.
+                signal.signal(signal.SIGTERM, lambda _number, _frame: None)
                 Announcing(config).run(sockets=[listener])
         finally:
             services.close()

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
 from tests.attacks.store import Store, TickingClock, create_store, open_store
 
 

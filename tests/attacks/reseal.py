@@ -4,12 +4,12 @@ import json
 from hashlib import sha256
 
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from tests.attacks.store import Store, relink
 
 from counterfoil.core.disclosure import digest_of, encode_disclosure, format_disclosure, new_salt
 from counterfoil.core.encoding import parse_time_us
 from counterfoil.core.merkle import leaf_hash
 from counterfoil.log.seal import content_aad, seal
+from tests.attacks.store import Store, relink
 
 
 def reseal_with_one_salt(store: Store) -> int:

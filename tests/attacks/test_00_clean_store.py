@@ -1,9 +1,8 @@
 """The store that every attack starts from has nothing wrong with it, and the report says what that means."""
 
-from tests.attacks.store import ORIGIN, Store
-
 from counterfoil.log.fsck import Report, format_report
 from counterfoil.log.fsck.report import SHARED_VOLUME, UNWITNESSED
+from tests.attacks.store import ORIGIN, Store
 
 
 def test_a_clean_store_gives_no_finding_and_everything_in_it_was_looked_at(store: Store) -> None:

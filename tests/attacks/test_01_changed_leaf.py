@@ -4,12 +4,13 @@ import json
 from hashlib import sha256
 
 import pytest
-from tests.attacks.store import Store, names, with_attack
 
 from counterfoil.core.encoding import print_canonical
 from counterfoil.core.merkle import root_of
 from counterfoil.log.heads import SignedHeadContradicted
 from counterfoil.log.tree import split_hashes
+from counterfoil.store.database import PAGE_SIZE
+from tests.attacks.store import Store, names, open_store, with_attack
 
 
 def replace_leaf(store: Store, seq: int, leaf: bytes) -> None:
@@ -111,13 +112,41 @@ def test_nothing_more_is_signed_over_a_changed_record_at_the_right_edge(store: S
     assert store.heads.read(store.log.origin) == before
 
 
-def test_text_in_the_place_of_bytes_is_damage_too_even_when_it_reads_the_same(store: Store) -> None:
+def test_text_in_the_place_of_bytes_is_read_as_the_bytes_that_it_is(store: Store) -> None:
+    """SQLite keeps any type in any column. What reads the same is the same; what does not is named."""
     with store.attack_without_triggers() as ledger:
         change = "UPDATE records SET leaf = CAST(leaf AS TEXT) WHERE log_id = ? AND seq = 300"
         ledger.execute(change, (store.log.id,))
+    assert store.fsck() == []
+    with store.attack_without_triggers() as ledger:
+        ledger.execute("UPDATE records SET leaf = 'text' WHERE log_id = ? AND seq = 400", (store.log.id,))
         ledger.execute("UPDATE tiles SET root = 'text' WHERE log_id = ? AND n = 2", (store.log.id,))
         ledger.execute("UPDATE checkpoints SET note = 'text' WHERE log_id = ? AND size = 136", (store.log.id,))
         ledger.execute("UPDATE contents SET sealed = 'text' WHERE log_id = ? AND seq = 500", (store.log.id,))
     findings = store.fsck()
-    assert 300 in {finding.seq for finding in findings if finding.check == "leaf_invalid"}
+    assert {finding.seq for finding in findings if finding.check == "leaf_invalid"} == {400}
     assert {"tile_root_mismatch", "checkpoint_malformed", "content_mismatch"} <= names(findings)
+
+
+def test_a_page_of_the_database_that_is_no_page_any_more_is_named_and_the_rest_is_still_checked(store: Store) -> None:
+    leaf = store.leaf(400)
+    with store.attack() as ledger:
+        ledger.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    store.close()
+    file = store.directory.ledger_file
+    data = bytearray(file.read_bytes())
+    page = data.index(leaf) // PAGE_SIZE * PAGE_SIZE
+    data[page : page + 200] = b"\xff" * 200
+    file.write_bytes(bytes(data))
+    with open_store(store.directory.path, store.clock).attack() as ledger:
+        ledger.execute("DROP TRIGGER tiles_refuse_delete")
+    findings = open_store(store.directory.path, store.clock).fsck()
+    assert {finding.attack for finding in findings if finding.check == "store_unreadable"} == {1}
+    assert "trigger_missing" in names(findings)
+
+
+def test_a_value_of_another_type_where_a_number_belongs_is_named(store: Store) -> None:
+    with store.attack_without_triggers() as ledger:
+        ledger.execute("UPDATE arrivals SET seq = 'five' WHERE log_id = ? AND seq = 5", (store.log.id,))
+    findings = store.fsck()
+    assert {"row_type", "arrivals_missing"} & with_attack(findings, 1)

@@ -3,11 +3,11 @@
 import sqlite3
 
 import pytest
-from tests.attacks.store import Store, names, with_attack
 
 from counterfoil.core.state import ContentState
 from counterfoil.log.contents import Contents
 from counterfoil.log.fsck.chain import parse_leaf
+from tests.attacks.store import Store, names, with_attack
 
 SEALED = "SELECT key_id, sealed FROM contents WHERE log_id = ? AND seq = ?"
 

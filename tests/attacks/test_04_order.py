@@ -2,9 +2,8 @@
 
 import json
 
-from tests.attacks.store import Store, names, with_attack
-
 from counterfoil.core.encoding import print_canonical
+from tests.attacks.store import Store, names, with_attack
 
 
 def test_a_record_deleted_from_the_middle_is_missing_by_number(store: Store) -> None:

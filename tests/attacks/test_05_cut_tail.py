@@ -4,11 +4,11 @@ import sqlite3
 from hashlib import sha256
 
 import pytest
-from tests.attacks.store import Store, names, with_attack
 
 from counterfoil.core.encoding import parse_time_us
 from counterfoil.log.errors import LogRolledBack
 from counterfoil.log.fsck.chain import parse_leaf
+from tests.attacks.store import Store, names, with_attack
 
 CUT = 700
 """Records that the attacker leaves. Checkpoints were published at 669 and 802."""

@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import pytest
-from tests.attacks.store import ACCESS_ORIGIN, ORIGIN, Store, names, with_attack
 
 from counterfoil.core.checkpoint import open_checkpoint
 from counterfoil.core.errors import EvidenceError
@@ -14,6 +13,7 @@ from counterfoil.log.fsck import Report
 from counterfoil.log.fsck.report import SHARED_VOLUME
 from counterfoil.log.heads import HeadStoreBehind
 from counterfoil.log.tree import read_hashes
+from tests.attacks.store import ACCESS_ORIGIN, ORIGIN, Store, names, with_attack
 
 
 def test_an_older_ledger_is_named_because_the_head_store_is_ahead(store: Store, tmp_path: Path) -> None:

@@ -5,7 +5,6 @@ import sqlite3
 from hashlib import sha256
 
 import pytest
-from tests.attacks.store import ORIGIN, Store, names, relink, with_attack
 
 from counterfoil.core.checkpoint import Checkpoint, sign_checkpoint
 from counterfoil.core.encoding import print_canonical
@@ -13,6 +12,7 @@ from counterfoil.core.merkle import leaf_hash, root_of
 from counterfoil.core.note import NoteSigner, format_note, parse_note
 from counterfoil.core.tiles import full_tiles_between
 from counterfoil.log.heads import SignedHeadContradicted, file_name_of
+from tests.attacks.store import ORIGIN, Store, names, relink, with_attack
 
 CHANGED = 50
 

@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+
 from tests.attacks.store import Store, span
 
 REPOSITORY = Path(__file__).resolve().parents[2]

@@ -4,11 +4,11 @@ import json
 from hashlib import sha256
 
 import pytest
-from tests.attacks.store import Store, names, relink, with_attack
 
 from counterfoil.core.merkle import leaf_hash
 from counterfoil.log.checkpoints import HEARTBEAT_US
 from counterfoil.log.errors import ClockBehind
+from tests.attacks.store import Store, names, relink, with_attack
 
 MINUTE_US = 60_000_000
 

@@ -5,12 +5,11 @@ import json
 from collections.abc import Iterator
 from hashlib import md5, sha1, sha256, sha512
 
-from tests.attacks.store import FIRST, Store, span
-
 from counterfoil.core.disclosure import digest_of, encode_disclosure, parse_disclosure
 from counterfoil.core.encoding import decode_base64url
 from counterfoil.log.contents import Contents
 from counterfoil.log.fsck.chain import parse_leaf
+from tests.attacks.store import FIRST, Store, span
 
 NUMBERS = range(0, 600, 37)
 

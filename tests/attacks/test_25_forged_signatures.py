@@ -1,12 +1,12 @@
 """Attack 25: forged signature lines attached to a checkpoint. Only verified signatures are stored."""
 
 import pytest
-from tests.attacks.store import ORIGIN, Store, names, with_attack
 
 from counterfoil.core.checkpoint import Checkpoint
 from counterfoil.core.note import NoteSigner, Signature, format_note, parse_note
 from counterfoil.log.checkpoints import latest
 from counterfoil.log.heads import SignedHeadContradicted, file_name_of
+from tests.attacks.store import ORIGIN, Store, names, with_attack
 
 
 def witness_line(text: str) -> Signature:
@@ -95,3 +95,9 @@ def test_a_head_that_nobody_signed_is_a_forgery(store: Store) -> None:
     path.write_bytes(format_note(text, [witness_line(text)]))
     findings = store.fsck()
     assert "checkpoint_signature" in with_attack(findings, 7)
+
+
+def test_a_checkpoint_that_was_emptied_is_named(store: Store) -> None:
+    with store.attack_without_triggers() as ledger:
+        ledger.execute("UPDATE checkpoints SET note = x'' WHERE log_id = ? AND size = 136", (store.log.id,))
+    assert names(store.fsck()) == {"checkpoint_malformed"}

@@ -7,10 +7,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from tests.trails.site import Site, event, make_site
 
+from counterfoil.log.batch import Batch
 from counterfoil.trails.check_index import check_index
 from counterfoil.trails.tables import record_id
+from tests.trails.site import Site, event, make_site
 
 LOG_ID_OF_ACCESS = 99
 
@@ -197,7 +198,5 @@ def test_a_scratch_directory_is_left_empty(site: Site, tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def _batch(number: int):  # type: ignore[no-untyped-def]  # two lines
-    from counterfoil.log.batch import Batch
-
+def _batch(number: int) -> Batch:
     return Batch("k-test", [event(number, "notice", own={"type": "ai_disclosure"})])

@@ -104,8 +104,8 @@ def make_request(spans: int = SPANS, seed: int = 7) -> Any:
     rng = random.Random(seed)
     request = ExportTraceServiceRequest()
     outer = request.resource_spans.add()
-    for key, value in (("service.name", "cx-agent"), ("service.version", "1.0.0"), ("counterfoil.producer.id", "p-1")):
-        outer.resource.attributes.add(key=key).value.string_value = value
+    for key, text in (("service.name", "cx-agent"), ("service.version", "1.0.0"), ("counterfoil.producer.id", "p-1")):
+        outer.resource.attributes.add(key=key).value.string_value = text
     inner = outer.scope_spans.add()
     inner.scope.name, inner.scope.version = "opentelemetry.instrumentation.openai", "2.1"
     start = 1_795_330_853_745_386_663

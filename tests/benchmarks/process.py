@@ -52,7 +52,9 @@ def service(data: Path) -> Iterator[Running]:
         keys.write_text(json.dumps(made))
     known: dict[str, Any] = json.loads(keys.read_text())
     arguments = [PROGRAMS / "counterfoil", "serve", "--data", str(data), "--port", "0"]
-    process = subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        arguments, stdout=subprocess.PIPE, text=True, env={**os.environ, "COUNTERFOIL_LOG_LEVEL": "WARNING"}
+    )
     try:
         yield Running(_listening(process), known["writer"], known["auditor"], process.pid)
     finally:

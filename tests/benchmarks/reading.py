@@ -44,12 +44,13 @@ def measure_reading(running: Running, add: Callable[..., None], size: int) -> No
         time.sleep(0.2)
     add(f"index caught up at {size:,} records after", time.monotonic() - started, "s", target="<= 2")
     random = Random(size)
-    some = reader.get("/api/v1/records", log="main", limit=200)["items"]
+    latest = [item["leaf"] for item in reader.get("/api/v1/records", log="main", limit=200)["items"]]
+    some = [leaf for leaf in latest if "interaction" in leaf]
     questions: dict[str, Callable[[], dict[str, object]]] = {
         "latest": dict,
         "latest decisions": lambda: {"kind": "decision"},
         "one agent": lambda: {"agent": random.choice(AGENTS)},
-        "one interaction": lambda: {"interaction": random.choice(some)["interaction"]},
+        "one interaction": lambda: {"interaction": random.choice(some)["interaction"]["id"]},
         "one trace": lambda: {"trace_id": random.choice(some)["trace_id"]},
         "decisions by outcome": lambda: {"kind": "decision", "outcome": random.choice(OUTCOMES)},
         "a risk in a region": lambda: {"risk": "high", "region": "eu-west-1"},
@@ -69,7 +70,7 @@ def measure_reading(running: Running, add: Callable[..., None], size: int) -> No
         worst.append(took[int(0.95 * len(took))])
         add(f"  first page, {name}, {size:,} records, p95", worst[-1], "ms", target="<= 30")
     began = time.perf_counter()
-    reader.get(f"/api/v1/interactions/{some[0]['interaction']}")
+    reader.get(f"/api/v1/interactions/{some[0]['interaction']['id']}")
     add(f"  one trail, {size:,} records", (time.perf_counter() - began) * 1000, "ms", target="<= 50")
 
 

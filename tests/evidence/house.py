@@ -9,18 +9,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from sqlalchemy import func, select
+
 from counterfoil.evidence.policy import service_policy
 from counterfoil.evidence.service import Evidence
 from counterfoil.identity.principal import Principal
 from counterfoil.identity.roles import Role
-from counterfoil.log.accounts import Accounts, init_directory
+from counterfoil.log.accounts import Accounts
 from counterfoil.log.batch import Batch, LogInfo
 from counterfoil.log.checkpoints import Checkpointer
 from counterfoil.log.heads import HeadStore
+from counterfoil.log.initialise import init_directory
 from counterfoil.log.keystore import Keystore
 from counterfoil.log.logs import Logs
 from counterfoil.log.masterkey import load_master_key
 from counterfoil.log.signing import load_signer
+from counterfoil.log.tables import heads as heads_table
 from counterfoil.mapping.draft import Draft, Item
 from counterfoil.store.database import open_keystore, open_ledger
 from counterfoil.store.directory import Directory
@@ -99,27 +103,49 @@ class House:
 
 
 @contextmanager
-def open_house(path: Path) -> Iterator[House]:
+def new_house(path: Path) -> Iterator[House]:
     """A fresh directory with the tenants `acme` and `rival`, each with a log `main`."""
-    clock = SteppingClock()
-    made = init_directory(path, BASE, tenant="acme", region="eu-west-1", clock=clock)
-    directory = made.directory
-    ledger, keystore_database = open_ledger(directory.ledger_url), open_keystore(directory.keystore_url)
-    heads = HeadStore(directory.heads)
-    keystore = Keystore(keystore_database, load_master_key(directory.keys))
-    logs = Logs(ledger, keystore, heads, directory.keys, clock)
-    accounts = Accounts(logs)
-    accounts.create_tenant("rival")
-    other = accounts.create_log("rival", "main")
-    writer = accounts.create_credential("acme", Role.WRITER, name="agents").id
-    checkpointer = Checkpointer(ledger, heads, lambda origin: load_signer(directory.keys, origin), clock)
-    house = House(
-        directory, logs, made.log, other, checkpointer, writer, Evidence(logs, directory.exports, checkpoint_wait_s=0.0)
-    )
-    try:
+    made = init_directory(path, BASE, tenant="acme", region="eu-west-1", clock=SteppingClock())
+    with _logs_of(made.directory) as logs:
+        accounts = Accounts(logs)
+        accounts.create_tenant("rival")
+        accounts.create_log("rival", "main")
+        accounts.create_credential("acme", Role.WRITER, name="agents")
+    with open_house(path) as house:
         yield house
+
+
+@contextmanager
+def open_house(path: Path) -> Iterator[House]:
+    """The services of a directory that `new_house` made, or of a copy of one."""
+    directory = Directory.at(path)
+    with _logs_of(directory) as logs:
+        log, other = logs.by_origin(f"{BASE}/acme/main"), logs.by_origin(f"{BASE}/rival/main")
+        assert log is not None
+        assert other is not None
+        (writer,) = (found.id for found in Accounts(logs).credentials("acme") if found.role == Role.WRITER)
+        heads = HeadStore(directory.heads)
+        checkpointer = Checkpointer(logs.ledger, heads, lambda origin: load_signer(directory.keys, origin), logs.clock)
+        evidence = Evidence(logs, directory.exports, checkpoint_wait_s=0.0)
+        try:
+            yield House(directory, logs, log, other, checkpointer, writer, evidence)
+        finally:
+            evidence.close()
+
+
+@contextmanager
+def _logs_of(directory: Directory) -> Iterator[Logs]:
+    ledger, keystore_database = open_ledger(directory.ledger_url), open_keystore(directory.keystore_url)
+    keystore = Keystore(keystore_database, load_master_key(directory.keys))
+    clock = SteppingClock()
+    with ledger.read() as connection:
+        clock.at_us = max(
+            clock.at_us, connection.execute(select(func.max(heads_table.c.recorded_us))).scalar_one() or 0
+        )
+    logs = Logs(ledger, keystore, HeadStore(directory.heads), directory.keys, clock)
+    try:
+        yield logs
     finally:
-        house.evidence.close()
         logs.close()
         ledger.dispose()
         keystore_database.dispose()

@@ -8,9 +8,8 @@ import json
 import subprocess
 from pathlib import Path
 
-from tests.evidence.house import House, unpack
-
 from counterfoil.evidence.attestation import pre_authentication_encoding
+from tests.evidence.house import House, unpack
 
 ED25519_SPKI = bytes.fromhex("302a300506032b6570032100")
 """DER of SubjectPublicKeyInfo for Ed25519 (RFC 8410), before the 32 bytes of the key."""

@@ -5,11 +5,11 @@ from __future__ import annotations
 import sqlite3
 
 import pytest
-from tests.evidence.house import House, fill
 
 from counterfoil.evidence.jobs import ExportJob
 from counterfoil.evidence.policy import bundle_signer
 from counterfoil.log.signing import create_signer, key_path
+from tests.evidence.house import House, fill
 
 
 def tamper(house: House, *statements: str) -> None:

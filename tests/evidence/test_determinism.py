@@ -5,14 +5,14 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from tests.evidence.house import House, unpack
-
-from counterfoil.evidence.bundle import BuildSettings, RunFacts, build_bundle
+from counterfoil.evidence.bundle import BuildSettings, build_bundle
 from counterfoil.evidence.policy import bundle_signer
 from counterfoil.evidence.request import parse_request
+from counterfoil.evidence.run import RunFacts
 from counterfoil.evidence.snapshot import Snapshot
 from counterfoil.evidence.software import running_software
 from counterfoil.evidence.spreadsheet import MAX_ROWS
+from tests.evidence.house import House, unpack
 
 PROMISED = re.compile(
     r"data/(leaves/.*|related\.ndjson|proofs\.ndjson|population\.json|disclosures\.ndjson|states\.ndjson"

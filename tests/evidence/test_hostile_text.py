@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from html.parser import HTMLParser
 
 import pytest
-from tests.evidence.house import fill, open_house, record, unpack
 
 from counterfoil.evidence.spreadsheet import CsvBlock, safe_cell
+from tests.evidence.house import fill, new_house, record, unpack
 
 SCRIPT = "<script>alert(1)</script><img src=x onerror=alert(2)>\"'&"
 FORMULA = '=HYPERLINK("http://evil.example","click")'
@@ -21,7 +21,7 @@ FORMULA = '=HYPERLINK("http://evil.example","click")'
 @pytest.fixture(scope="module")
 def hostile(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, bytes]]:
     """The files of a bundle of records whose every word is hostile."""
-    with open_house(tmp_path_factory.mktemp("hostile") / "audit") as house:
+    with new_house(tmp_path_factory.mktemp("hostile") / "audit") as house:
         fill(house, 2)
         words = {"rationale": SCRIPT, "alternatives": FORMULA, "output": "+1+1", "reason": "@SUM(1)", "summary": "\t=1"}
         house.append(

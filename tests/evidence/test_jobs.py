@@ -8,7 +8,6 @@ import time
 from typing import Any
 
 import pytest
-from tests.evidence.house import House, unpack
 
 from counterfoil.core.errors import Fault, InputError
 from counterfoil.evidence import jobs
@@ -18,6 +17,7 @@ from counterfoil.identity.roles import Role
 from counterfoil.log.batch import LogInfo
 from counterfoil.log.contents import open_contents, parse_leaves
 from counterfoil.log.records import head, read_leaves
+from tests.evidence.house import House, unpack
 
 ASKED = {"log": "main", "purpose": "complaint 2026-113"}
 
@@ -144,6 +144,16 @@ def test_a_service_that_stops_puts_its_job_back_into_the_queue(fresh_house: Hous
     assert list(house.directory.exports.iterdir()) == []
 
 
+def test_a_disk_that_takes_no_bundle_fails_the_job_by_name(fresh_house: House) -> None:
+    house = fresh_house
+    job, _ = house.evidence.request(house.principal(), ASKED)
+    house.checkpoint()
+    house.directory.exports.rmdir()
+    assert house.evidence.run_next()
+    failed, _ = house.evidence.job(house.principal(), job.id)
+    assert (failed.error or "").startswith("storage_unavailable: the bundle cannot be written: No such file")
+
+
 def test_the_worker_builds_what_is_asked_for_while_it_runs(fresh_house: House) -> None:
     house = fresh_house
     evidence = Evidence(house.logs, house.directory.exports, checkpoint_wait_s=0.0)
@@ -170,6 +180,19 @@ def test_a_job_waits_for_the_checkpoint_that_covers_its_own_request(fresh_house:
         assert finished(evidence, house, job.id).tree_size == size
     finally:
         evidence.close()
+
+
+def test_a_service_that_stops_does_not_wait_for_a_checkpoint(fresh_house: House) -> None:
+    house = fresh_house
+    evidence = Evidence(house.logs, house.directory.exports, checkpoint_wait_s=60.0)
+    job, _ = evidence.request(house.principal(), ASKED)
+    evidence.start()
+    time.sleep(0.1)
+    began = time.monotonic()
+    evidence.close()
+    assert time.monotonic() - began < 20
+    left, _ = evidence.job(house.principal(), job.id)
+    assert left.status == "queued"
 
 
 def test_the_same_idempotency_key_gives_the_same_job_and_one_record(fresh_house: House) -> None:

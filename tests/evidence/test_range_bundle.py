@@ -9,12 +9,14 @@ from collections import Counter
 from typing import Any
 
 import pytest
-from tests.evidence.house import House, record, unpack
 
+from counterfoil.core.checkpoint import Checkpoint, sign_checkpoint
 from counterfoil.core.errors import InputError
 from counterfoil.core.merkle import leaf_hash
 from counterfoil.core.tiles import parse_entries
 from counterfoil.log.records import head, read_leaf, read_leaves
+from counterfoil.log.signing import load_signer
+from tests.evidence.house import House, record, unpack
 
 
 def leaves_in(files: dict[str, bytes]) -> dict[int, bytes]:
@@ -186,12 +188,22 @@ def test_a_kept_checkpoint_of_another_log_is_refused_by_name(fresh_house: House)
     assert house.evidence.run_next()
     theirs, _ = house.evidence.job(other, job.id)
     foreign = unpack(house.directory.exports / str(theirs.path))["data/checkpoint"]
-    mine, _ = house.evidence.request(house.principal(), {"log": "main", "purpose": "x", "since": foreign.decode()})
-    house.checkpoint()
-    assert house.evidence.run_next()
-    failed, _ = house.evidence.job(house.principal(), mine.id)
-    assert failed.status == "failed"
-    assert (failed.error or "").startswith("bad_since: ")
+    given = {"log": "main", "purpose": "x", "since": foreign.decode()}
+    with pytest.raises(InputError) as refused:
+        house.evidence.request(house.principal(), given)
+    assert refused.value.code == "bad_since"
+
+
+def test_a_kept_checkpoint_that_the_log_does_not_extend_stops_the_export(fresh_house: House) -> None:
+    house = fresh_house
+    signer = load_signer(house.directory.keys, house.log.origin)
+    for size, error in ((20, "consistency_root: "), (10**6, "bad_since: ")):
+        forged = sign_checkpoint(Checkpoint(house.log.origin, size, b"\7" * 32), signer)
+        job, _ = house.evidence.request(house.principal(), {"log": "main", "purpose": "x", "since": forged.decode()})
+        house.checkpoint()
+        assert house.evidence.run_next()
+        failed, _ = house.evidence.job(house.principal(), job.id)
+        assert (failed.error or "").startswith(error), failed.error
 
 
 def test_the_genesis_record_comes_with_a_proof_where_the_range_does_not_reach_it(house: House) -> None:

@@ -8,10 +8,9 @@ import json
 from collections import Counter
 from typing import Any
 
-from tests.evidence.house import House, unpack
-
 from counterfoil.evidence.request import parse_request
 from counterfoil.evidence.scope import NOT_ASKED_FOR, NOT_PERMITTED, parse_scope
+from tests.evidence.house import House, unpack
 
 ASKED = {"filter": {"kind": "decision"}}
 

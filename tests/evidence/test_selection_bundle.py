@@ -6,11 +6,11 @@ import base64
 import json
 
 import pytest
-from tests.evidence.house import House, unpack
 
 from counterfoil.core.errors import InputError
 from counterfoil.core.note import parse_vkey
 from counterfoil.core.proof import check_proof, parse_proof
+from tests.evidence.house import House, unpack
 
 WITHHOLD = {"field": "output", "reason": "r", "ground": "g"}
 

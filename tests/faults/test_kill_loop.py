@@ -24,13 +24,13 @@ import httpx
 import orjson
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
-from tests.service.running import Made, RunningService, launch, make_directory
 
 from counterfoil.core.merkle import leaf_hash
 from counterfoil.core.note import parse_vkey
 from counterfoil.core.promise import open_promise
+from tests.service.running import Made, RunningService, launch, make_directory
 
-ROUNDS = 5
+ROUNDS = 50
 SPANS_A_REQUEST = 40
 CLIENTS = 2
 PROGRAM = Path(sys.executable).parent / "counterfoil"

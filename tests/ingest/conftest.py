@@ -1,4 +1,7 @@
-"""What the tests of ingest share: the stores beside the service of the module."""
+"""What the tests of ingest share: one service for all of them, and the stores beside it.
+
+Every test uses identifiers of its own and looks only at what was appended since it began, so they need no more.
+"""
 
 from __future__ import annotations
 
@@ -13,8 +16,14 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture(scope="module")
+def service(shared_service: RunningService) -> RunningService:
+    """The service of this worker."""
+    return shared_service
+
+
+@pytest.fixture(scope="module")
 def disk(service: RunningService) -> Iterator[Disk]:
-    """The stores of the module's service."""
+    """The stores of that service, as another process reads them."""
     from tests.ingest.disk import open_disk
 
     with open_disk(service.made) as opened:

@@ -6,8 +6,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from tests.service.running import LOG, TENANT, Key, Made
-
 from counterfoil.core.encoding import decode_base64
 from counterfoil.core.merkle import leaf_hash
 from counterfoil.core.record import parse_record
@@ -19,6 +17,7 @@ from counterfoil.log.contents import Contents
 from counterfoil.log.initialise import open_logs
 from counterfoil.log.logs import Logs
 from counterfoil.log.records import head, read_leaves
+from tests.service.running import LOG, TENANT, Key, Made
 
 Leaf = dict[str, Any]
 

@@ -22,11 +22,11 @@ from google.rpc.error_details_pb2 import BadRequest
 from google.rpc.status_pb2 import Status
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceResponse
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
+
+from counterfoil.ingest.limits import MAX_BODY_BYTES, MAX_INFLATED_BYTES, MAX_ITEMS, MIB
 from tests.ingest.disk import Disk
 from tests.ingest.spans import add_span, logs, otlp_json, traces
 from tests.service.running import RunningService
-
-from counterfoil.ingest.limits import MAX_BODY_BYTES, MAX_INFLATED_BYTES, MAX_ITEMS, MIB
 
 PROTOBUF, JSON = "application/x-protobuf", "application/json"
 RPC_CODES = {400: 3, 413: 8, 415: 3}

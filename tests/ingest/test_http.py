@@ -20,13 +20,13 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
     ExportMetricsServiceResponse,
 )
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
-from tests.ingest.disk import Disk
-from tests.ingest.spans import digest, logs, otlp_json, traces
-from tests.service.running import LOG, OTHER_LOG, OTHER_TENANT, TENANT, RunningService
 
 from counterfoil.core.note import parse_vkey
 from counterfoil.core.promise import open_promise
 from counterfoil.identity.roles import Role
+from tests.ingest.disk import Disk
+from tests.ingest.spans import digest, logs, otlp_json, traces
+from tests.service.running import LOG, OTHER_LOG, OTHER_TENANT, TENANT, RunningService
 
 PROTOBUF, JSON = "application/x-protobuf", "application/json"
 

@@ -13,11 +13,11 @@ import httpx
 import pytest
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+
+from counterfoil.mapping.decode import decode_logs, decode_traces
 from tests.ingest.disk import Disk
 from tests.ingest.spans import agent_span_files, is_logs
 from tests.service.running import LOG, RunningService
-
-from counterfoil.mapping.decode import decode_logs, decode_traces
 
 PROTOBUF, JSON = "application/x-protobuf", "application/json"
 FILES = [*agent_span_files(".bin"), *agent_span_files(".otlp.json")]

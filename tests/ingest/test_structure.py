@@ -11,11 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
-from tests.ingest.spans import agent_span_files
 
 from counterfoil.ingest.limits import Limits
 from counterfoil.ingest.status import ExportError
 from counterfoil.ingest.structure import check_json, check_protobuf, count_messages, table_of
+from tests.ingest.spans import agent_span_files
 
 TRACES = table_of(ExportTraceServiceRequest.DESCRIPTOR)
 LOGS = table_of(ExportLogsServiceRequest.DESCRIPTOR)

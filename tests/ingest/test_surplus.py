@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
-from tests.ingest.spans import logs, otlp_json, traces
 
 from counterfoil.ingest.decoding import decode_and_map
 from counterfoil.ingest.limits import Limits
@@ -12,6 +11,7 @@ from counterfoil.ingest.media import Encoding
 from counterfoil.ingest.signal import Signal
 from counterfoil.ingest.status import ExportError
 from counterfoil.ingest.surplus import MOST_SURPLUS
+from tests.ingest.spans import logs, otlp_json, traces
 
 
 def spread() -> ExportTraceServiceRequest:

@@ -24,9 +24,6 @@ from fastapi import FastAPI
 from google.rpc.status_pb2 import Status
 from sqlalchemy import event
 from starlette.requests import ClientDisconnect
-from tests.ingest.disk import Disk, open_disk
-from tests.ingest.spans import traces
-from tests.service.running import LOG, Made, RunningService, launch, start_service
 
 from counterfoil.ingest.endpoint import router
 from counterfoil.ingest.limits import Limits
@@ -42,6 +39,9 @@ from counterfoil.log.initialise import open_logs
 from counterfoil.log.logs import Logs
 from counterfoil.log.records import head
 from counterfoil.log.signing import load_signer
+from tests.ingest.disk import Disk, open_disk
+from tests.ingest.spans import traces
+from tests.service.running import LOG, Made, RunningService, check_clean, check_ledger_clean, launch, start_service
 
 PROTOBUF = "application/x-protobuf"
 US_PER_S = 1_000_000
@@ -122,6 +122,7 @@ def test_garbage_of_one_key_makes_a_few_records_and_the_rest_is_counted_when_the
         assert disk.size() == before + MAX_REFUSAL_RECORDS + 1
         assert last["refusal"] == {"signal": "traces", "code": "bad_protobuf", "count": 5}
         assert disk.content(last)["detail"]["earlier"] == {"bad_protobuf": 5}
+    check_clean(made_directory)
 
 
 def test_what_was_acknowledged_is_there_after_a_kill(made_directory: Made) -> None:
@@ -136,6 +137,7 @@ def test_what_was_acknowledged_is_there_after_a_kill(made_directory: Made) -> No
         size = disk.size()
         assert post(again, traces("killed 4", 30).SerializeToString()).status_code == 200
         assert disk.size() == size
+    check_clean(made_directory)
 
 
 # -- in one process, with the real rooms ----------------------------------------------------------------------------
@@ -169,6 +171,7 @@ def logs(made_directory: Made, clock: SetClock) -> Iterator[Logs]:
     opened.ledger.engine.dispose()
     yield opened
     opened.close()
+    check_ledger_clean(made_directory)
 
 
 async def _stream(body: bytes) -> AsyncIterator[bytes]:

@@ -7,6 +7,10 @@ from typing import Any
 
 import orjson
 import pytest
+
+from counterfoil.mapping.decode import JSON, PROTOBUF
+from counterfoil.mapping.draft import Draft
+from counterfoil.mapping.tables import CONTENT_FIELDS
 from tests.mapping.storage import (
     AGENT_SPANS,
     JSON_FILES,
@@ -18,10 +22,6 @@ from tests.mapping.storage import (
     map_decoded,
     signal_of,
 )
-
-from counterfoil.mapping.decode import JSON, PROTOBUF
-from counterfoil.mapping.draft import Draft
-from counterfoil.mapping.tables import CONTENT_FIELDS
 
 PAIRS = list(zip(PROTOBUF_FILES, JSON_FILES, strict=True))
 EVERY_FILE = [*PROTOBUF_FILES, *JSON_FILES]

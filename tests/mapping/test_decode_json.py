@@ -7,11 +7,11 @@ from typing import Any
 
 import orjson
 import pytest
-from tests.mapping.storage import assert_given_back, decode, map_decoded
 
 from counterfoil.core.errors import InputError
 from counterfoil.mapping.decode import JSON, decode_logs, decode_traces
 from counterfoil.mapping.signals import TRACES
+from tests.mapping.storage import assert_given_back, decode, map_decoded
 
 IDS = {"traceId": "5B8EFFF798038103D269B633813FC60C", "spanId": "eee19b7ec3c1b174"}
 
@@ -131,6 +131,8 @@ def test_other_media_types_are_refused(media: str) -> None:
         {"attributes": [{"key": "k", "value": "text"}]},
         {"attributes": [{"key": "k", "value": {"boolValue": "true"}}]},
         {"attributes": [{"key": "k", "value": {"doubleValue": "nan"}}]},
+        {"attributes": [{"key": "k", "value": {"doubleValue": "one"}}]},
+        {"attributes": [{"key": "k", "value": {"doubleValue": "1 "}}]},
         {"attributes": [{"key": "k", "value": {"doubleValue": "1_0"}}]},
         {"attributes": [{"key": "k", "value": {"doubleValue": True}}]},
         {"attributes": [{"key": "k", "value": {"bytesValue": "a?b"}}]},
@@ -158,6 +160,7 @@ def test_a_wrong_resource_refuses_the_items_below_it_each_by_name() -> None:
     request = {
         "resourceSpans": [
             {"resource": {"attributes": 5}, "scopeSpans": [{"spans": [IDS, IDS]}]},
+            {"scopeSpans": [{"schemaUrl": 5, "spans": [IDS]}]},
             {"schemaUrl": "https://example.com/1", "scopeSpans": [{"spans": [IDS]}]},
         ]
     }
@@ -165,6 +168,7 @@ def test_a_wrong_resource_refuses_the_items_below_it_each_by_name() -> None:
     assert [refused.item for refused in decoded.refused] == [
         "resourceSpans[0].scopeSpans[0].spans[0]",
         "resourceSpans[0].scopeSpans[0].spans[1]",
+        "resourceSpans[1].scopeSpans[0].spans[0]",
     ]
     assert len(map_decoded(decoded).items) == 1
 

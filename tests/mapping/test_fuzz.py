@@ -7,11 +7,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from tests.mapping.storage import JSON_FILES, PROTOBUF_FILES, decode, map_decoded, signal_of, stored
 
 from counterfoil.core.errors import InputError
 from counterfoil.mapping.decode import JSON, PROTOBUF
 from counterfoil.mapping.signals import LOGS, TRACES
+from tests.mapping.storage import JSON_FILES, PROTOBUF_FILES, decode, map_decoded, signal_of, stored
 
 MUTATIONS = 25
 MAX_BYTES = 35_000

@@ -8,8 +8,6 @@ from typing import Any
 import pytest
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
-from tests.mapping.requests import nested
-from tests.mapping.storage import PROTOBUF_FILES, content_of, decode, map_decoded, map_protobuf, signal_of, stored
 
 from counterfoil.core.errors import InputError
 from counterfoil.mapping.decode import PROTOBUF, decode_logs, decode_traces
@@ -17,6 +15,8 @@ from counterfoil.mapping.limits import MAX_ITEMS, MAX_NESTING
 from counterfoil.mapping.map import map_logs, map_traces
 from counterfoil.mapping.restore import restore_item
 from counterfoil.mapping.signals import LOGS, TRACES
+from tests.mapping.requests import nested
+from tests.mapping.storage import PROTOBUF_FILES, content_of, decode, map_decoded, map_protobuf, signal_of, stored
 
 TRACE_ID, SPAN_ID = b"t" * 16, b"s" * 8
 
@@ -254,6 +254,22 @@ def test_a_sender_cannot_forge_the_mark_of_bad_text() -> None:
     assert content_of(mapped.items[2].drafts[0])["attributes"] == [
         {"key": "a", "value": {"stringValue": forged + "QQ=="}}
     ]
+
+
+def test_the_identity_of_an_item_with_bad_text_does_not_depend_on_its_batch() -> None:
+    body = with_bad_text(*PLACES)
+    more, _ = traces(1)
+    alone = map_traces(decode_traces(body, PROTOBUF)).items
+    batched = map_traces(decode_traces(body + more.SerializeToString(), PROTOBUF)).items
+    assert [item.identity for item in batched[:2]] == [item.identity for item in alone]
+
+
+def test_an_intact_item_has_the_same_identity_beside_a_bad_one() -> None:
+    request, _ = traces(1)
+    whole = request.SerializeToString()
+    (alone,) = map_traces(decode_traces(whole, PROTOBUF)).items
+    beside = map_traces(decode_traces(whole + with_bad_text("name"), PROTOBUF)).items
+    assert beside[0].identity == alone.identity
 
 
 def test_an_unknown_field_survives_beside_bad_text() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Iterator
 from typing import Any
 
@@ -9,8 +10,6 @@ import orjson
 import pytest
 from google.protobuf.json_format import MessageToDict
 from hypothesis import given, settings
-from tests.mapping.requests import LOG_REQUESTS, TRACE_REQUESTS, nested
-from tests.mapping.storage import assert_given_back, decode, map_decoded, map_protobuf, stored
 
 from counterfoil.core.record import is_token
 from counterfoil.mapping.decode import JSON
@@ -18,6 +17,8 @@ from counterfoil.mapping.draft import Draft, Item
 from counterfoil.mapping.limits import MAX_NESTING
 from counterfoil.mapping.restore import restore_item
 from counterfoil.mapping.signals import LOGS, TRACES
+from tests.mapping.requests import LOG_REQUESTS, TRACE_REQUESTS, nested
+from tests.mapping.storage import assert_given_back, decode, map_decoded, map_protobuf, stored
 
 _TIMES = {"started_at", "ended_at", "shown_at", "decided_at"}
 
@@ -44,8 +45,6 @@ def assert_leaf_safe(draft: Draft) -> None:
 
 def ids_to_hex(value: Any) -> Any:
     """OTLP/JSON from the stock printer's JSON, which has ids in base64."""
-    import base64
-
     if isinstance(value, list):
         return [ids_to_hex(inner) for inner in value]
     if not isinstance(value, dict):
@@ -86,13 +85,13 @@ def described(item: Item) -> Any:
     )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(TRACE_REQUESTS)
 def test_any_trace_request_is_given_back(request: Any) -> None:
     assert_lossless(request)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(LOG_REQUESTS)
 def test_any_log_request_is_given_back(request: Any) -> None:
     assert_lossless(request)
@@ -120,19 +119,18 @@ def test_a_body_nested_up_to_the_limit_is_given_back() -> None:
     assert_lossless(request)
 
 
-def test_a_field_that_otlp_does_not_know_is_kept_with_the_item() -> None:
+@pytest.mark.parametrize("members", [{}, {"name": "n"}])
+def test_a_field_that_otlp_does_not_know_is_kept_with_the_item(members: dict[str, str]) -> None:
     request = TRACES.request()
-    span = request.resource_spans.add().scope_spans.add().spans.add(trace_id=b"t" * 16, span_id=b"s" * 8, name="n")
+    span = request.resource_spans.add().scope_spans.add().spans.add(trace_id=b"t" * 16, span_id=b"s" * 8, **members)
     raw = span.SerializeToString()
     span.MergeFromString(b"\xfa\x3e\x05later")
     (item,) = map_protobuf(request).items
     content = dict(stored(item.drafts[0])[1])
-    import base64
-
     assert base64.b64decode(content["span"]["unknownFields"]) == raw + b"\xfa\x3e\x05later"
     restored = restore_item([stored(draft) for draft in item.drafts])
     assert restored["resourceSpans"][0]["scopeSpans"][0]["spans"][0] == {
         "traceId": "74" * 16,
         "spanId": "73" * 8,
-        "name": "n",
+        **members,
     }

@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from tests.mapping.storage import assert_given_back, content_of, decode, map_decoded, restored, stored, wire
 
 from counterfoil.mapping.decode import PROTOBUF
 from counterfoil.mapping.draft import Draft, Item
+from counterfoil.mapping.limits import MAX_PARTS
 from counterfoil.mapping.signals import LOGS, TRACES
+from tests.mapping.storage import assert_given_back, content_of, decode, map_decoded, restored, stored, wire
 
 Attributes = dict[str, Any]
 TRACE_ID, SPAN_ID = bytes(range(16)), bytes(range(8, 16))
@@ -169,6 +170,14 @@ def test_a_span_event_with_our_name_becomes_a_record_tied_to_its_span() -> None:
     assert events[1:] == [{"promoted": 1}, {"promoted": 2}]
 
 
+def test_span_events_over_the_limit_of_parts_stay_with_their_span() -> None:
+    item = map_span({}, events=[("counterfoil.outcome", {"a": number}) for number in range(MAX_PARTS + 2)])
+    assert len(item.drafts) == MAX_PARTS + 1
+    events = content_of(item.drafts[0])["events"]
+    assert events[MAX_PARTS - 1] == {"promoted": MAX_PARTS}
+    assert [event["name"] for event in events[MAX_PARTS:]] == ["counterfoil.outcome"] * 2
+
+
 def test_parts_belong_to_the_interaction_and_person_of_their_span_unless_they_name_their_own() -> None:
     item = map_span(
         {"gen_ai.conversation.id": "conv-1", "user.id": "jane@example.com", "counterfoil.interaction.channel": "voice"},
@@ -314,6 +323,44 @@ def test_what_is_absent_is_said_so() -> None:
     assert draft.facts["absent"] == {"rationale": "redacted"}
 
 
+@pytest.mark.parametrize(
+    ("given", "count"),
+    [
+        ('[{"option":"approve"},{"option":"deny"}]', 2),
+        (["approve", "deny", "wait"], 3),
+        ([], 0),
+        ('{"option":"approve"}', None),
+        ("approve or deny", None),
+        (3, None),
+        ({"a": 1}, None),
+    ],
+)
+def test_alternatives_are_counted_whether_a_list_or_json(given: Any, count: int | None) -> None:
+    draft = map_event("counterfoil.decision", {"counterfoil.decision.alternatives": given})
+    assert draft.facts.get("decision", {}).get("alternatives") == count
+    assert "alternatives" in content_of(draft)
+
+
+@pytest.mark.parametrize(
+    ("given", "context"),
+    [
+        (["summary", "next_step"], ["summary", "next_step"]),
+        (["Not A Field"], ["summary"]),
+        ("summary", ["summary"]),
+        ([5], ["summary"]),
+    ],
+)
+def test_what_was_handed_over_is_as_reported_or_as_found(given: Any, context: list[str]) -> None:
+    attributes = {"counterfoil.handoff.context": given, "counterfoil.handoff.summary": "Wants a refund."}
+    assert map_event("counterfoil.handoff", attributes).facts["handoff"] == {"context": context}
+
+
+def test_an_event_name_that_is_no_token_is_content() -> None:
+    draft = map_event("order of jane@example.com", {})
+    assert "name" not in draft.facts
+    assert content_of(draft)["span"]["eventName"] == "order of jane@example.com"
+
+
 def test_an_interaction_begins() -> None:
     draft = map_event(
         "counterfoil.interaction",
@@ -417,6 +464,11 @@ def test_attributes_that_agree_are_promoted_together() -> None:
 )
 def test_the_kind_of_a_span(attributes: Attributes, name: str, kind: str) -> None:
     assert map_span(attributes, name=name).drafts[0].kind == kind
+
+
+def test_the_explanation_of_an_evaluation_is_its_rationale() -> None:
+    draft = map_event("gen_ai.evaluation.result", {"gen_ai.evaluation.explanation": "Polite throughout."})
+    assert content_of(draft)["rationale"] == "Polite throughout."
 
 
 def test_a_log_event_about_a_model_call_is_no_second_model_call() -> None:

@@ -25,7 +25,10 @@ import httpx
 
 from counterfoil.identity.roles import Role
 from counterfoil.log.accounts import Accounts
+from counterfoil.log.fsck import Sources, check_ledger
 from counterfoil.log.initialise import init_directory, open_logs
+from counterfoil.log.masterkey import load_master_key
+from counterfoil.log.signing import load_signer
 from counterfoil.store.directory import Directory
 
 PROGRAM = Path(sys.executable).parent / "counterfoil"
@@ -190,6 +193,29 @@ def launch(
         process.wait()
         raise
     return service
+
+
+def check_clean(made: Made) -> None:
+    """`counterfoil fsck` finds nothing, whether the service runs or not: every byte read, everything rebuilt.
+
+    The index is compared too, so the directory must have been served once.
+    """
+    done = subprocess.run([PROGRAM, "fsck", "--data", made.data, "--json"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, f"fsck ended with {done.returncode}: {done.stdout[:3000]} {done.stderr[-3000:]}"
+
+
+def check_ledger_clean(made: Made) -> None:
+    """The same for ledger, keystore and heads alone, in this process: for directories without an index."""
+    directory = made.directory
+    logs = open_logs(directory)
+    try:
+        keys = {log.origin: load_signer(directory.keys, log.origin).verifier_key for log in logs.all()}
+    finally:
+        logs.close()
+    sources = Sources(
+        directory.ledger_url, directory.heads, keys, directory.keystore_url, load_master_key(directory.keys)
+    )
+    assert list(check_ledger(sources)) == []
 
 
 def _announced(process: subprocess.Popen[str], log_file: Path) -> str:

@@ -90,10 +90,11 @@ class Site:
 
     def search(self, **parameters: str | Sequence[str]) -> Results:
         """Search all logs of interactions; `from_` and `to_` stand for from and to."""
-        pairs = []
-        for name, values in parameters.items():
-            for value in [values] if isinstance(values, str) else values:
-                pairs.append((name.rstrip("_"), value))
+        pairs = [
+            (name.rstrip("_"), value)
+            for name, values in parameters.items()
+            for value in ([values] if isinstance(values, str) else values)
+        ]
         return search(self.stores, self.readable, parse_query(pairs))
 
     @contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from contextlib import closing, suppress
 
 import pytest
 from hypothesis import given
@@ -36,8 +37,10 @@ def test_a_question_becomes_quoted_strings_only(q: str, expression: str) -> None
 
 @pytest.mark.parametrize(
     "q",
-    ["", "  ", '"', 'a "b', "*", "a**", "*a", "a*b", "!!!", '""', '"-"', "a\x00b", "x" * (MAX_QUERY_CHARS + 1)]
-    + [" ".join(["w"] * (MAX_TERMS + 1))],
+    [
+        *("", "  ", '"', 'a "b', "*", "a**", "*a", "a*b", "!!!", '""', '"-"', "a\x00b", "x" * (MAX_QUERY_CHARS + 1)),
+        " ".join(["w"] * (MAX_TERMS + 1)),
+    ],
 )
 def test_a_question_that_is_none_is_refused_by_name(q: str) -> None:
     with pytest.raises(InputError) as caught:
@@ -51,15 +54,9 @@ def test_no_text_whatever_is_a_syntax_error_for_the_index(q: str) -> None:
     connection = sqlite3.connect(":memory:")
     connection.execute("CREATE VIRTUAL TABLE text_1 USING fts5(facts, content_words, content='', columnsize=0)")
     connection.execute("INSERT INTO text_1 (rowid, facts, content_words) VALUES (1, 'refund deny', 'thirty days')")
-    try:
-        expression = parse_words(q)
-    except InputError as error:
-        assert error.code == "bad_query"
-    else:
-        rows = connection.execute("SELECT rowid FROM text_1 WHERE text_1 MATCH ?", (expression,)).fetchall()
+    with closing(connection), suppress(InputError):
+        rows = connection.execute("SELECT rowid FROM text_1 WHERE text_1 MATCH ?", (parse_words(q),)).fetchall()
         assert rows in ([], [(1,)])
-    finally:
-        connection.close()
 
 
 def test_leaf_facts_and_opened_content_are_found_by_their_words(site: Site) -> None:
@@ -96,7 +93,9 @@ def test_identities_digests_and_times_are_not_words(site: Site) -> None:
 def test_words_narrow_every_other_filter(site: Site) -> None:
     site.send(
         [
-            event(n, "decision", own={"outcome": "deny" if n % 2 else "approve", "owner": f"team-{n % 3}"}, trace=n // 5)
+            event(
+                n, "decision", own={"outcome": "deny" if n % 2 else "approve", "owner": f"team-{n % 3}"}, trace=n // 5
+            )
             for n in range(60)
         ]
     )

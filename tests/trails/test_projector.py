@@ -9,10 +9,15 @@ import time
 from pathlib import Path
 
 import pytest
+from sqlalchemy import Connection
 
+from counterfoil.core.errors import EvidenceError
+from counterfoil.log.batch import Batch
+from counterfoil.mapping.draft import Item
 from counterfoil.store.database import Database
 from counterfoil.trails.check_index import check_index
-from counterfoil.trails.prepare import check_version, prepare_index
+from counterfoil.trails.prepare import check_version, clear, prepare_index
+from counterfoil.trails.projector import Projector
 from counterfoil.trails.reindex import reindex
 from counterfoil.trails.tables import INDEX_VERSION, OtherIndexVersion
 from tests.trails.site import AGENT_SPANS, Site, event, make_site, open_site
@@ -34,7 +39,7 @@ def rows(site: Site) -> dict[str, list[tuple[object, ...]]]:
     return found
 
 
-def decisions(first: int, count: int) -> list:  # type: ignore[type-arg]  # of items
+def calls_and_decisions(first: int, count: int) -> list[Item]:
     return [
         event(
             n,
@@ -50,14 +55,12 @@ def decisions(first: int, count: int) -> list:  # type: ignore[type-arg]  # of i
 
 def test_where_blocks_end_leaves_no_trace_in_the_index(tmp_path: Path) -> None:
     site = make_site(tmp_path / "audit")
-    site.logs.append(site.log.id, _batch(decisions(0, 90))).result(30)
+    site.logs.append(site.log.id, _batch(calls_and_decisions(0, 90))).result(30)
     for name in FILES:
         site.send_file(name)
     site.projector.run_once()
     whole = rows(site)
     with site.index.write() as connection:
-        from counterfoil.trails.prepare import clear
-
         clear(connection)
     site.reopened_projector(block_records=7).run_once()
     assert rows(site) == whole
@@ -70,9 +73,9 @@ def test_where_blocks_end_leaves_no_trace_in_the_index(tmp_path: Path) -> None:
 
 
 def test_a_crash_before_the_commit_leaves_the_block_before_and_the_next_run_goes_on(site: Site) -> None:
-    site.send(decisions(0, 10))
+    site.send(calls_and_decisions(0, 10))
     before = rows(site)
-    site.logs.append(site.log.id, _batch(decisions(10, 30))).result(30)
+    site.logs.append(site.log.id, _batch(calls_and_decisions(10, 30))).result(30)
 
     class Crash(Exception):
         pass
@@ -84,12 +87,10 @@ def test_a_crash_before_the_commit_leaves_the_block_before_and_the_next_run_goes
             self.engine = database.engine
             self.step = step
 
-        def commit(self, connection) -> None:  # type: ignore[no-untyped-def]  # as the base
+        def commit(self, connection: Connection) -> None:
             if self.step == "after":
                 super().commit(connection)
             raise Crash
-
-    from counterfoil.trails.projector import Projector
 
     projector = Projector(site.logs.ledger, site.logs.keystore, Crashing(site.index, "before"))
     with pytest.raises(Crash):
@@ -102,14 +103,14 @@ def test_a_crash_before_the_commit_leaves_the_block_before_and_the_next_run_goes
     assert site.projector.run_once() == 0
     assert list(check_index(site.stores)) == []
     # The same projector, whose codes were given out in a transaction that it thinks failed, goes on rightly.
-    site.logs.append(site.log.id, _batch(decisions(50, 10))).result(30)
+    site.logs.append(site.log.id, _batch(calls_and_decisions(50, 10))).result(30)
     projector._index = site.index
     assert projector.run_once() == 10
     assert list(check_index(site.stores)) == []
 
 
 def test_two_projectors_on_one_index_do_not_write_a_record_twice(site: Site) -> None:
-    site.logs.append(site.log.id, _batch(decisions(0, 200))).result(30)
+    site.logs.append(site.log.id, _batch(calls_and_decisions(0, 200))).result(30)
     projectors = [site.reopened_projector(block_records=9) for _ in range(2)]
     threads = [threading.Thread(target=lambda p=p: [p.run_once() for _ in range(60)]) for p in projectors]
     for thread in threads:
@@ -121,7 +122,7 @@ def test_two_projectors_on_one_index_do_not_write_a_record_twice(site: Site) -> 
 
 
 def test_a_record_is_found_well_within_half_a_second(site: Site) -> None:
-    site.send(decisions(0, 50))
+    site.send(calls_and_decisions(0, 50))
     stop = threading.Event()
 
     def follow() -> None:
@@ -135,7 +136,9 @@ def test_a_record_is_found_well_within_half_a_second(site: Site) -> None:
     try:
         delays = []
         for number in range(5):
-            site.logs.append(site.log.id, _batch([event(500 + number, "outcome", own={"status": f"s-{number}"})])).result(30)
+            site.logs.append(
+                site.log.id, _batch([event(500 + number, "outcome", own={"status": f"s-{number}"})])
+            ).result(30)
             acknowledged = time.monotonic()
             while not site.search(q=f'"s-{number}"').items:
                 assert time.monotonic() - acknowledged < 5
@@ -171,9 +174,9 @@ def _put_back(site: Site, backup: Path) -> Site:
 def test_a_ledger_that_was_rolled_back_is_read_again_from_its_first_record(
     site: Site, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    site.send(decisions(0, 20))
+    site.send(calls_and_decisions(0, 20))
     _copy(site, tmp_path / "backup")
-    site.send(decisions(20, 20))
+    site.send(calls_and_decisions(20, 20))
     back = _put_back(site, tmp_path / "backup")
     assert "another history" in caplog.text
     assert list(check_index(back.stores)) == []
@@ -184,16 +187,16 @@ def test_a_ledger_that_was_rolled_back_is_read_again_from_its_first_record(
 def test_a_ledger_that_was_rolled_back_and_has_grown_beyond_is_noticed_by_its_chain(
     site: Site, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    site.send(decisions(0, 20))
+    site.send(calls_and_decisions(0, 20))
     _copy(site, tmp_path / "backup")
-    site.send(decisions(20, 5))
+    site.send(calls_and_decisions(20, 5))
     index = tmp_path / "index.db"
     with site.attack() as connection:
         target = sqlite3.connect(index)
         connection.backup(target)
         target.close()
     back = _put_back(site, tmp_path / "backup")
-    back.send(decisions(100, 30))
+    back.send(calls_and_decisions(100, 30))
     back.close()
     for rest in site.directory.index_file.parent.glob("index.db*"):
         rest.unlink()
@@ -206,7 +209,7 @@ def test_a_ledger_that_was_rolled_back_and_has_grown_beyond_is_noticed_by_its_ch
 
 
 def test_reindex_makes_the_same_index_and_reports_progress(site: Site, tmp_path: Path) -> None:
-    site.send(decisions(0, 60))
+    site.send(calls_and_decisions(0, 60))
     site.send_file("google_adk_default_tool_handoff")
     before = rows(site)
     seen: list[tuple[int, int]] = []
@@ -219,14 +222,14 @@ def test_reindex_makes_the_same_index_and_reports_progress(site: Site, tmp_path:
 
 
 def test_reindex_without_a_file_clears_and_fills_again(site: Site) -> None:
-    site.send(decisions(0, 60))
+    site.send(calls_and_decisions(0, 60))
     before = rows(site)
     assert reindex(site.stores, None) == sum(entry["tree_size"] for entry in site.search().as_of)
     assert rows(site) == before
 
 
 def test_reindex_replaces_an_index_that_was_edited(site: Site) -> None:
-    site.send(decisions(0, 30))
+    site.send(calls_and_decisions(0, 30))
     with site.attack() as index:
         index.execute("DELETE FROM records WHERE kind = 2")
     assert list(check_index(site.stores)) != []
@@ -235,7 +238,7 @@ def test_reindex_replaces_an_index_that_was_edited(site: Site) -> None:
 
 
 def test_an_index_of_another_version_is_rebuilt_and_that_is_said(site: Site, caplog: pytest.LogCaptureFixture) -> None:
-    site.send(decisions(0, 12))
+    site.send(calls_and_decisions(0, 12))
     with site.attack() as index:
         index.execute("UPDATE about SET version = ?", (INDEX_VERSION + 1,))
         index.execute("ALTER TABLE records ADD COLUMN mood TEXT")
@@ -248,10 +251,10 @@ def test_an_index_of_another_version_is_rebuilt_and_that_is_said(site: Site, cap
 
 
 def test_a_reopened_site_goes_on_where_it_was(site: Site) -> None:
-    site.send(decisions(0, 12))
+    site.send(calls_and_decisions(0, 12))
     size = site.search().as_of[0]["tree_size"]
     assert site.reopened_projector().run_once() == 0
-    site.send(decisions(12, 3))
+    site.send(calls_and_decisions(12, 3))
     assert site.search().as_of[0]["tree_size"] == size + 3
 
 
@@ -262,22 +265,18 @@ def test_the_access_log_is_not_indexed(site: Site) -> None:
 
 
 def test_a_leaf_that_cannot_be_read_stops_its_log_and_is_not_skipped(site: Site) -> None:
-    site.send(decisions(0, 5))
-    site.logs.append(site.log.id, _batch(decisions(5, 5))).result(30)
+    site.send(calls_and_decisions(0, 5))
+    site.logs.append(site.log.id, _batch(calls_and_decisions(5, 5))).result(30)
     size = site.search().as_of[0]["tree_size"]
     with site.attack("ledger") as ledger:
         ledger.execute("DROP TRIGGER IF EXISTS records_no_update")
         for (name,) in ledger.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'").fetchall():
             ledger.execute(f"DROP TRIGGER {name}")
         ledger.execute("UPDATE records SET leaf = x'00' WHERE log_id = ? AND seq = ?", (site.log.id, size + 2))
-    from counterfoil.core.errors import EvidenceError
-
     with pytest.raises(EvidenceError):
         site.projector.run_once()
     assert site.search().as_of[0]["tree_size"] == size
 
 
-def _batch(items):  # type: ignore[no-untyped-def]  # one line
-    from counterfoil.log.batch import Batch
-
+def _batch(items: list[Item]) -> Batch:
     return Batch("k-test", items)

@@ -52,7 +52,14 @@ class Authority:
     """A CA and an authority under it, in a folder."""
 
     def __init__(
-        self, folder: Path, *, key: str = "ec", usage: str = EKU, digest: str = "sha256", ess: str = "sha256", days: int = 3650
+        self,
+        folder: Path,
+        *,
+        key: str = "ec",
+        usage: str = EKU,
+        digest: str = "sha256",
+        ess: str = "sha256",
+        days: int = 3650,
     ) -> None:
         self.folder = folder
         config = _CONFIG.format(folder=folder, name="tsa", usage=usage, digest=digest, ess=ess)

@@ -222,7 +222,7 @@ def step_13_completeness_incomplete() -> Case:
 
 @case
 def step_1_unknown_evidence_incomplete() -> Case:
-    return Case(build(_plan(data=_add("data/holds.json"))))
+    return Case(build(_plan(data=_add("data/holds.json"))), one_file=False)
 
 
 # --- 1: the archive -------------------------------------------------------------------------------------------------
@@ -515,7 +515,7 @@ def _change_leaf(seq: int, change: Callable[[dict[str, Any]], Any]) -> Callable[
 
 @case
 def step_7_unknown_key_fail() -> Case:
-    return Case(build(_plan(records=_change_leaf(3, lambda leaf: leaf.update(secret="x")))))
+    return Case(build(_plan(records=_change_leaf(3, lambda leaf: leaf.update(secret="x")))), one_file=False)
 
 
 @case
@@ -548,7 +548,7 @@ def step_7_supersedes_another_writers_fail() -> Case:
         _superseding(records)
         records[4].leaf["writer"] = "k-other"
 
-    return Case(build(_plan(records=change)))
+    return Case(build(_plan(records=change)), one_file=False)
 
 
 @case
@@ -557,7 +557,7 @@ def step_7_selected_supersedes_another_span_fail() -> Case:
         _superseding(records)
         records[4].leaf["span_id"] = "00000000000000ff"
 
-    return Case(build(_plan(records=change, chosen=[3, 4])))
+    return Case(build(_plan(records=change, chosen=[3, 4])), one_file=False)
 
 
 # --- 8: chain, borders, inclusion -----------------------------------------------------------------------------------
@@ -654,7 +654,7 @@ def step_8_related_record_not_included_fail() -> Case:
     plan = _plan(size=6, tree_size=4, states_size=6, related=[4], records=_with_erasure)
     plan.erased = {(3, "input"): ("ERASED", 4)}
     plan.data = _change_line("data/related.ndjson", 0, change)
-    return Case(build(plan))
+    return Case(build(plan), one_file=False)
 
 
 @case
@@ -818,7 +818,11 @@ def write_all(folder: Path) -> None:
         here = folder / name
         here.mkdir()
         (here / "bundle.zip").write_bytes(made.bundle)
-        said = {**expected(name), "policy": None if made.policy is None else "../policy.toml", "one_file": made.one_file}
+        said = {
+            **expected(name),
+            "policy": None if made.policy is None else "../policy.toml",
+            "one_file": made.one_file,
+        }
         if made.policy:
             (here / "policy.toml").write_text(made.policy)
             said["policy"] = "policy.toml"

@@ -102,10 +102,10 @@ def write_large(path: Path, size: int) -> None:
     tree = Tree(leaves)
     note, root = tree.note(size), tree.root(size)
     population = {
-        **{"format": "counterfoil/bundle/1", "form": "range", "log": "main", "origin": LOG.name, "tree_size": size},
-        **{"root": encode_base64(root), "a": 0, "b": size, "border": {"after": False, "before": False}},
-        **{"filter": {"text": "", "parsed": {}}, "count": size, "first": 0, "last": size - 1},
-        **{"by_kind": dict(kinds), "by_outcome": dict(outcomes)},
+        "format": "counterfoil/bundle/1", "form": "range", "log": "main", "origin": LOG.name, "tree_size": size,
+        "root": encode_base64(root), "a": 0, "b": size, "border": {"after": False, "before": False},
+        "filter": {"text": "", "parsed": {}}, "count": size, "first": 0, "last": size - 1,
+        "by_kind": dict(kinds), "by_outcome": dict(outcomes),
         "hash_total": encode_base64(hashlib.sha256(b"".join(tree.hashes)).digest()),
         "states_as_of": {"size": size, "root": encode_base64(root)},
         "software": {"name": "counterfoil", "version": "0.1.0"},

@@ -64,7 +64,14 @@ class Record:
 
 def base_leaf(seq: int, kind: str, source: str = "otlp:traces") -> dict[str, Any]:
     """A leaf with nothing but what each one has."""
-    leaf: dict[str, Any] = {"v": 1, "log": ORIGIN, "seq": seq, "recorded_at": recorded_at(seq), "kind": kind, "source": source}
+    leaf: dict[str, Any] = {
+        "v": 1,
+        "log": ORIGIN,
+        "seq": seq,
+        "recorded_at": recorded_at(seq),
+        "kind": kind,
+        "source": source,
+    }
     if source != "service":
         leaf["writer"] = "k-refunds"
     if source.startswith("otlp"):
@@ -79,7 +86,12 @@ def decision(seq: int) -> Record:
     leaf = base_leaf(seq, "decision")
     leaf["agent"] = {"name": "refunds", "version": "2.3.1"}
     leaf["interaction"] = {"id": f"conv-{seq // 3}", "region": "eu-west"}
-    leaf["decision"] = {"type": "refund", "outcome": ("deny", "approve")[seq % 2], "risk": "medium", "confidence": "0.65"}
+    leaf["decision"] = {
+        "type": "refund",
+        "outcome": ("deny", "approve")[seq % 2],
+        "risk": "medium",
+        "confidence": "0.65",
+    }
     record = Record(leaf)
     record.disclose("rationale", f"Bought {41 + seq} days ago; policy R-12 allows 30.")
     record.disclose("input", {"order": f"O-{seq}", "amount": "19.90", "lines": [1, 2.5, None, True]})
@@ -172,7 +184,11 @@ class Tree:
     def consistency(self, old: int, new: int) -> dict[str, Any]:
         """`consistency.json` from one size to another."""
         proof = prove_consistency(old, new, self._read)
-        return {"old_root": encode_base64(self.root(old)), "old_size": old, "proof": [encode_base64(each) for each in proof]}
+        return {
+            "old_root": encode_base64(self.root(old)),
+            "old_size": old,
+            "proof": [encode_base64(each) for each in proof],
+        }
 
 
 def iter_fields(records: list[Record], presented: list[int]) -> Iterator[tuple[int, str]]:

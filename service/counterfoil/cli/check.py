@@ -39,7 +39,7 @@ def fsck(data: Path, heads: Path | None, keystore: Path | None, workers: int | N
             findings += check_index(services.stores)
             report.findings = len(findings)
     if as_json:
-        print_json({"clean": not findings, "findings": [asdict(finding) for finding in findings], **asdict(report)})
+        print_json({**asdict(report), "clean": not findings, "findings": [asdict(finding) for finding in findings]})
     else:
         click.echo(format_report(report, findings), nl=False)
     sys.exit(1 if findings else 0)

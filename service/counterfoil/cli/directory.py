@@ -1,4 +1,4 @@
-"""`init` and `serve`: make an embedded directory, and run the service on it."""
+"""`init`, `serve` and `upgrade`: make an embedded directory, run the service on it, bring it to this version."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ import click
 from counterfoil.cli.options import data_options, json_option, print_json
 from counterfoil.log.accounts import init_directory
 from counterfoil.settings import Settings
+from counterfoil.store.database import open_ledger
 from counterfoil.store.directory import Directory
+from counterfoil.store.migrate import current_revision, migrate
 
 
 @click.command()
@@ -52,6 +54,26 @@ def init(
     click.echo(f"Made {data}: tenant {tenant} with the logs main and access, under {made.origin}.")
     click.echo(f"Administrator's key, shown once:  {made.administrator_key}")
     click.echo(f"Next:  counterfoil serve --data {data}")
+
+
+@click.command()
+@data_options
+def upgrade(data: Path, heads: Path | None, keystore: Path | None) -> None:
+    """Bring the ledger of a directory to the schema of this version. The service must not be running; back up first.
+
+    \b
+    counterfoil upgrade --data ./audit
+    """
+    directory = Directory.at(data, heads=heads, keystore=keystore)
+    directory.open()
+    with directory.lock_serving():
+        ledger = open_ledger(directory.ledger_url)
+        try:
+            before = current_revision(ledger)
+            migrate(ledger)
+            click.echo(f"The ledger was at revision {before} and is at {current_revision(ledger)}.")
+        finally:
+            ledger.dispose()
 
 
 @click.command()

@@ -7,12 +7,14 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from counterfoil.composition import Services, open_services
 from counterfoil.store.directory import Directory
+
+if TYPE_CHECKING:
+    from counterfoil.composition import Services
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -48,6 +50,8 @@ def json_option(command: Command) -> Command:
 @contextmanager
 def services_of(data: Path, heads: Path | None, keystore: Path | None) -> Iterator[Services]:
     """The services of an existing directory, closed at the end."""
+    from counterfoil.composition import open_services  # every room: loaded when a command runs, not for its help
+
     services = open_services(Directory.at(data, heads=heads, keystore=keystore))
     try:
         yield services

@@ -7,6 +7,7 @@ Everything goes through the commands and addresses that a user has: `init`, `key
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -103,7 +104,8 @@ class _Service:
         self.url = ""
 
     def __enter__(self) -> _Service:
-        self._process = subprocess.Popen(self._command, stdout=subprocess.PIPE, text=True)
+        quiet = {**os.environ, "COUNTERFOIL_LOG_LEVEL": "WARNING"}
+        self._process = subprocess.Popen(self._command, stdout=subprocess.PIPE, text=True, env=quiet)
         assert self._process.stdout is not None  # noqa: S101 - PIPE was asked for two lines up
         for line in self._process.stdout:
             if line.startswith("listening on "):
@@ -162,7 +164,8 @@ def _catch_tampering(data: Path, say: Say) -> None:
     copy_store(Directory.at(data), Directory.at(copy))
     change = change_one_byte(Directory.at(copy).ledger_file)
     say(
-        f"   in the copy: trigger dropped; {change.log} #{change.seq}, byte {change.offset}: {change.before} -> {change.after}"
+        f"   in the copy: trigger dropped; {change.log} #{change.seq}, byte {change.offset}: "
+        f"{change.before} -> {change.after}"
     )
     say("   fsck of the copy:")
     found = _command("counterfoil", "fsck", "--data", str(copy), expect=1)

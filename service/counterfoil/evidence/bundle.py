@@ -20,11 +20,10 @@ from typing import Any, BinaryIO
 
 import orjson
 
-from counterfoil.core.checkpoint import open_checkpoint
 from counterfoil.core.encoding import encode_base64
-from counterfoil.core.errors import CounterfoilError, EvidenceError, InputError
+from counterfoil.core.errors import EvidenceError, InputError
 from counterfoil.core.merkle import check_consistency, leaf_hash
-from counterfoil.core.note import NoteSigner, parse_vkey
+from counterfoil.core.note import NoteSigner
 from counterfoil.core.record import parse_record
 from counterfoil.core.tiles import TILE_WIDTH, EntryBundle, format_entries
 from counterfoil.evidence.attestation import ATTESTED_BY, format_statement, sign_statement
@@ -36,6 +35,8 @@ from counterfoil.evidence.population import Extent, Software, format_population
 from counterfoil.evidence.presented import Presented, PresentedWriter
 from counterfoil.evidence.related import GENESIS, last_leaf_line, proof_line, related_lines
 from counterfoil.evidence.request import RANGE, ExportRequest
+from counterfoil.evidence.run import RunFacts
+from counterfoil.evidence.since import open_since
 from counterfoil.evidence.snapshot import Snapshot
 from counterfoil.evidence.spreadsheet import MAX_ROWS
 
@@ -52,19 +53,6 @@ Progress = Callable[[int, int], None]
 def no_progress(done: int, total: int) -> None:
     """Nobody watches."""
     del done, total
-
-
-@dataclass(frozen=True, slots=True)
-class RunFacts:
-    """Who asked, when, and for what: facts of this run, apart from the population."""
-
-    export_id: str
-    requested_by: str
-    role: str
-    requested_at: str
-    built_at: str
-    rollback_visible: bool
-    """Whether heads and keystore lie apart from the ledger, so that a rollback of the whole directory would show."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -279,12 +267,8 @@ class _Build:
 
     def _consistency(self, since: bytes) -> dict[str, Any]:
         """The proof from the requester's own checkpoint; a checkpoint that this log does not extend is an alarm."""
-        log = self._snapshot.log
-        try:
-            old, _ = open_checkpoint(since, log.origin, [parse_vkey(log.vkey)])
-        except CounterfoilError as error:
-            raise InputError("bad_since", f"since is no checkpoint of {log.origin}: {error}", item="since") from error
-        if not 0 < old.size <= self._size:
+        old = open_since(since, self._snapshot.log.origin, self._snapshot.log.vkey)
+        if old.size > self._size:
             raise InputError("bad_since", f"since has size {old.size}, the log's checkpoint {self._size}", item="since")
         proof = self._snapshot.prove_consistency(old.size)
         check_consistency(old.size, old.root, self._size, self._snapshot.checkpoint.root, proof)

@@ -18,6 +18,7 @@ from counterfoil.core.encoding import encode_base64
 from counterfoil.core.note import parse_note
 from counterfoil.evidence.narrative import MAX_ENTRIES, MAX_EXCEPTIONS, MAX_TRAILS, MAX_WORDS_CHARS, Narrative
 from counterfoil.evidence.request import RANGE, ExportRequest
+from counterfoil.evidence.run import RunFacts
 from counterfoil.evidence.scope import Withheld
 from counterfoil.evidence.snapshot import LogFacts
 
@@ -31,7 +32,7 @@ class PageFacts:
     checkpoint: Checkpoint
     note: str
     population: dict[str, Any]
-    run: Any
+    run: RunFacts
     request: ExportRequest
     signer: str
     states: dict[str, int]

@@ -16,10 +16,12 @@ from counterfoil.core.encoding import format_time_us
 from counterfoil.core.errors import InputError
 from counterfoil.core.filter import Filter
 from counterfoil.core.rules import is_token
-from counterfoil.evidence.bundle import BuildSettings, Progress, RunFacts, parse_leaf
+from counterfoil.evidence.bundle import BuildSettings, Progress, no_progress, parse_leaf
 from counterfoil.evidence.policy import bundle_signer, service_policy
 from counterfoil.evidence.release import Released, build_and_verify
 from counterfoil.evidence.request import MAX_SEQS, SELECTION, ExportRequest
+from counterfoil.evidence.run import RunFacts
+from counterfoil.evidence.since import open_since
 from counterfoil.evidence.snapshot import Snapshot
 from counterfoil.evidence.software import running_software
 from counterfoil.evidence.trace import Asker
@@ -46,9 +48,13 @@ class Producer:
         self._stores = stores
 
     def localise(self, log: LogInfo, request: ExportRequest) -> ExportRequest:
-        """The request with pseudonyms of this log for the identifiers in its filter."""
+        """The request with pseudonyms of this log for the identifiers in its filter; InputError where it cannot be."""
         if request.search and self._stores is None:
             raise InputError("no_index", "this service has no index to search; name seqs", item="filter")
+        if request.search:
+            _query_of(request)
+        if request.since is not None:
+            open_since(request.since, log.origin, log.vkey)
         terms = []
         for name, values in request.filter.terms:
             if name in ("subject", "interaction"):
@@ -73,7 +79,7 @@ class Producer:
 
         After `wait_s` the newest checkpoint there is serves. Raises what `build_bundle` and `build_and_verify` raise.
         """
-        self.await_checkpoint(log, wait_s)
+        self.await_checkpoint(log, wait_s, progress)
         seqs: list[int] | None = None
         if request.search:
             request, seqs = self._find(log, request)
@@ -104,8 +110,8 @@ class Producer:
             return value
         return self._logs.keystore.find_pseudonym(log.id, value) or value
 
-    def await_checkpoint(self, log: LogInfo, wait_s: float) -> None:
-        """Wait until a published checkpoint covers every record that is there now."""
+    def await_checkpoint(self, log: LogInfo, wait_s: float, progress: Progress = no_progress) -> None:
+        """Wait until a published checkpoint covers every record that is there now; `progress` may raise, to stop."""
         with self._logs.ledger.read() as connection:
             wanted = head(connection, log.id).size
         deadline = time.monotonic() + wait_s
@@ -114,15 +120,14 @@ class Producer:
                 newest = latest(connection, log.id)
             if newest is not None and newest[0] >= wanted:
                 return
+            progress(0, 0)
             time.sleep(_POLL_S)
 
     def _find(self, log: LogInfo, request: ExportRequest) -> tuple[ExportRequest, list[int]]:
         """The records of a selection by search, oldest first, and the request with the filter that leaves can show."""
         if self._stores is None:
             raise InputError("no_index", "this service has no index to search; name seqs", item="filter")
-        pairs = [(name, value) for name, values in request.filter.terms for value in values]
-        pairs += [(name, value) for name, values in request.search.items() for value in values]
-        query = replace(parse_query(pairs), page=Page(limit=MAX_LIMIT, order="oldest"))
+        query = _query_of(request)
         found = _limited(self._walk(log, query))
         if query.derived:
             # What the index concluded is not in the leaves, so no reader could apply it again; run.json says it.
@@ -139,6 +144,13 @@ class Producer:
             if results.next is None:
                 return
             query = replace(query, page=replace(query.page, cursor=parse_query([("cursor", results.next)]).page.cursor))
+
+
+def _query_of(request: ExportRequest) -> Query:
+    """The search as the index takes it, oldest first; InputError names the filter that it cannot read."""
+    pairs = [(name, value) for name, values in request.filter.terms for value in values]
+    pairs += [(name, value) for name, values in request.search.items() for value in values]
+    return replace(parse_query(pairs), page=Page(limit=MAX_LIMIT, order="oldest"))
 
 
 def scan(snapshot: Snapshot, leaf_filter: Filter) -> Iterator[int]:

@@ -19,9 +19,11 @@ from typing import BinaryIO, cast
 
 from counterfoil.core.encoding import decode_base64
 from counterfoil.core.errors import Fault
-from counterfoil.evidence.bundle import BuildSettings, Built, Progress, RunFacts, build_bundle
+from counterfoil.evidence.bundle import BuildSettings, Built, Progress, build_bundle
 from counterfoil.evidence.request import ExportRequest
+from counterfoil.evidence.run import RunFacts
 from counterfoil.evidence.snapshot import Snapshot
+from counterfoil.store.errors import StorageError
 from counterfoil.verify.check import verify_bundle
 from counterfoil.verify.policy import parse_policy
 from counterfoil.verify.report import Report, Verdict
@@ -95,7 +97,10 @@ def build_and_verify(
     progress: Progress,
     verifying: Callable[[], None] = lambda: None,
 ) -> Released:
-    """The bundle at `target`, verified. `verifying` is called when the file is complete and its check begins."""
+    """The bundle at `target`, verified. `verifying` is called when the file is complete and its check begins.
+
+    `progress` may raise, to stop: nothing is left then. StorageError where the files cannot be written.
+    """
     part = target.with_name(target.name + PART)
     try:
         with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, FILE_MODE), "wb") as file:
@@ -105,14 +110,22 @@ def build_and_verify(
             os.fsync(file.fileno())
         verifying()
         # In this process: workers would be forked from a service with threads.
-        report = verify_bundle(part, policy=parse_policy(policy), since=request.since, workers=1)
+        report = verify_bundle(
+            part,
+            policy=parse_policy(policy),
+            since=request.since,
+            workers=1,
+            progress=lambda _step, done, total: progress(done, total),
+        )
         if report.result is not Verdict.VERIFIED:
             raise NotVerified(report)
         part.rename(target)
         fsync_directory(target.parent)
         return Released(target, out.sha256.digest(), out.size, built)
+    except OSError as error:
+        raise StorageError(f"the bundle cannot be written: {error.strerror or error}") from error
     finally:
-        with suppress(FileNotFoundError):
+        with suppress(OSError):
             part.unlink()
 
 

@@ -13,26 +13,23 @@ Jobs are built one at a time: a bundle of a whole log reads the whole log, and a
 from __future__ import annotations
 
 import hashlib
-import logging
 import secrets
-import threading
-import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import orjson
 
 from counterfoil.core.encoding import decode_base64url, encode_base64url, parse_decimal
-from counterfoil.core.errors import CounterfoilError, EvidenceError, Fault, InputError
+from counterfoil.core.errors import EvidenceError, Fault, InputError
 from counterfoil.evidence import jobs
 from counterfoil.evidence.canonical import to_json
 from counterfoil.evidence.jobs import ExportJob, Status
 from counterfoil.evidence.produce import CHECKPOINT_WAIT_S, Producer
-from counterfoil.evidence.release import DIRECTORY_MODE, NotVerified, remove_parts
 from counterfoil.evidence.request import ExportRequest, parse_request
-from counterfoil.evidence.trace import Asker, record_download, record_release, record_request
+from counterfoil.evidence.trace import Asker, record_download, record_request
+from counterfoil.evidence.worker import Worker, request_of
 from counterfoil.identity.principal import Principal
 from counterfoil.identity.roles import Permission
 from counterfoil.log.batch import LogInfo
@@ -44,12 +41,7 @@ MAX_WAITING = 100
 """Jobs of one tenant that may wait or be in work; beyond it 429."""
 MAX_PAGE = 200
 MAX_KEY_CHARS = 255
-PROGRESS_EVERY_S = 0.5
-"""How often the row of a job in work is updated."""
-IDLE_S = 5.0
 CHUNK_BYTES = 256 * 1024
-
-_log = logging.getLogger("counterfoil.evidence")
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,12 +66,9 @@ class Evidence:
     ) -> None:
         """Bundles go into the directory `exports`. `stores` holds the index, for selections found by a search."""
         self._logs = logs
-        self._checkpoint_wait_s = checkpoint_wait_s
         self._exports = exports
         self._producer = Producer(logs, rollback_visible=rollback_visible, stores=stores)
-        self._wake = threading.Event()
-        self._stopping = threading.Event()
-        self._thread: threading.Thread | None = None
+        self._worker = Worker(logs, exports, self._producer, checkpoint_wait_s)
 
     # -- asking and looking ---------------------------------------------------------------------------------------
 
@@ -110,7 +99,7 @@ class Evidence:
             if first is None:
                 raise
             job = first
-        self._wake.set()
+        self._worker.wake()
         return job, log
 
     def job(self, principal: Principal, export_id: str) -> tuple[ExportJob, LogInfo]:
@@ -177,109 +166,16 @@ class Evidence:
     # -- building -------------------------------------------------------------------------------------------------
 
     def start(self) -> None:
-        """Begin to work: clear what a crash left, then build what is queued, in a thread of its own."""
-        self._exports.mkdir(mode=DIRECTORY_MODE, exist_ok=True)
-        remove_parts(self._exports)
-        jobs.requeue_interrupted(self._logs.ledger, self._logs.clock.now_us())
-        self._thread = threading.Thread(target=self._work, name="exports", daemon=True)
-        self._thread.start()
+        """Begin to build what is queued, in a thread of its own."""
+        self._worker.start()
 
     def close(self) -> None:
-        """Stop after the job in hand is put down; it is built again at the next start."""
-        self._stopping.set()
-        self._wake.set()
-        if self._thread is not None:
-            self._thread.join()
-            self._thread = None
+        """Stop; a job in hand is put down and built again at the next start."""
+        self._worker.close()
 
     def run_next(self) -> bool:
-        """Build the job that has waited longest; False where none waits."""
-        with self._logs.ledger.write() as connection:
-            job = jobs.next_queued(connection)
-            if job is None:
-                return False
-            values = {"status": Status.BUILDING.value, "attempts": job.attempts + 1, "done": 0, "total": 0}
-            jobs.update_job(connection, job.id, started_us=self._logs.clock.now_us(), **values)
-        try:
-            self._build(job)
-        except _PutDown:
-            self._update(job, status=Status.QUEUED.value, attempts=job.attempts)
-        except CounterfoilError as error:
-            self._fail(job, error)
-        except Exception as error:  # noqa: BLE001 - the outermost edge of the worker: one bad job must not end it
-            _log.exception("export %s failed", job.id, exc_info=error)
-            self._fail(job, Fault("the service failed; its log says why"))
-        return True
-
-    def _work(self) -> None:
-        while not self._stopping.is_set():
-            self._wake.clear()
-            try:
-                worked = self.run_next()
-            except CounterfoilError as error:
-                # The ledger cannot be read or written now. Nothing is lost: the job is still queued, or requeued later.
-                _log.error("exports wait: %s", error)
-                worked = False
-            if not worked:
-                self._wake.wait(IDLE_S)
-
-    def _build(self, job: ExportJob) -> None:
-        log = self._logs.by_id(job.log_id)
-        request = _request_of(job)
-        asker = Asker(job.requested_by, _name_in(job), job.requested_role)
-        released = self._producer.produce(
-            self._exports / f"{job.id}.zip",
-            log,
-            request,
-            asker,
-            export_id=job.id,
-            requested_us=job.requested_us,
-            progress=self._progress(job),
-            verifying=lambda: self._update(job, status=Status.VERIFYING.value),
-            wait_s=self._checkpoint_wait_s,
-        )
-        record_release(self._logs, log, job.id, request, released)
-        # Crash here: the release is on record, and the job is built and recorded once more. No bundle is lost.
-        self._update(
-            job,
-            status=Status.RELEASED.value,
-            path=released.path.name,
-            digest=released.sha256,
-            size=released.size,
-            tree_size=released.tree_size,
-            root=released.root,
-            matched=released.count,
-            finished_us=self._logs.clock.now_us(),
-        )
-
-    def _progress(self, job: ExportJob) -> Any:
-        due = 0.0
-
-        def progress(done: int, total: int) -> None:
-            nonlocal due
-            if self._stopping.is_set():
-                raise _PutDown
-            if done == total or time.monotonic() >= due:
-                due = time.monotonic() + PROGRESS_EVERY_S
-                self._update(job, done=done, total=total)
-
-        return progress
-
-    def _fail(self, job: ExportJob, error: CounterfoilError) -> None:
-        code = getattr(error, "code", None) or getattr(error, "check", None) or "internal"
-        step = error.step if isinstance(error, NotVerified) else None
-        text = str(error) if isinstance(error, EvidenceError) else f"{code}: {error}"
-        _log.error("export %s failed: %s", job.id, text)
-        finished_us = self._logs.clock.now_us()
-        self._update(job, status=Status.FAILED.value, error=text[:2000], step=step, finished_us=finished_us)
-
-    def _update(self, job: ExportJob, **values: Any) -> None:
-        with self._logs.ledger.write() as connection:
-            jobs.update_job(connection, job.id, **values)
-
-
-class _PutDown(Exception):
-    """The service stops: the job goes back into the queue."""
+        """Build the job that has waited longest, in this thread; False where none waits."""
+        return self._worker.run_next()
 
 
 def _new_job(
@@ -326,19 +222,9 @@ def _new_job(
     )
 
 
-def _request_of(job: ExportJob) -> ExportRequest:
-    stored = orjson.loads(job.request)
-    request = parse_request(stored["request"])
-    return replace(request, scope=replace(request.scope, permitted=stored["permitted"]))
-
-
 def holds_content(job: ExportJob) -> bool:
     """Whether the bundle of this job may disclose content."""
-    return not _request_of(job).scope.is_empty
-
-
-def _name_in(job: ExportJob) -> str:
-    return str(orjson.loads(job.request)["name"])
+    return not request_of(job).scope.is_empty
 
 
 def _stream(path: Path, digest: bytes) -> Iterator[bytes]:

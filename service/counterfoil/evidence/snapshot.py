@@ -34,6 +34,9 @@ from counterfoil.store.bulk import select_each
 MAX_BATCH_SEALED_BYTES = 1024 * 1024
 """Sealed content opened together. Message histories shrink sixty-fold, so this may open to many megabytes."""
 
+MAX_BATCH_RECORDS = 64
+"""Records opened together. Few, so that what is opened dies young: more only makes the collector walk everything."""
+
 
 @dataclass(frozen=True, slots=True)
 class LogFacts:
@@ -116,7 +119,7 @@ class Snapshot:
         start = held = 0
         for at, record in enumerate(records):
             size = sizes.get(record.seq, 0)
-            if held and held + size > MAX_BATCH_SEALED_BYTES:
+            if at - start == MAX_BATCH_RECORDS or (held and held + size > MAX_BATCH_SEALED_BYTES):
                 yield records[start:at]
                 start, held = at, 0
             held += size

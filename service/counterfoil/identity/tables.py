@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Column, ForeignKey, Index, LargeBinary, String, Table
+from sqlalchemy import BigInteger, Column, ForeignKey, Index, String, Table
 
+from counterfoil.store.columns import Bytes
 from counterfoil.store.metadata import ledger_metadata
 
 tenants = Table(
@@ -22,7 +23,7 @@ credentials = Table(
     Column("log_id", BigInteger, ForeignKey("logs.id"), nullable=True),
     Column("role", String(32), nullable=False),
     Column("name", String(200), nullable=False),
-    Column("secret_hash", LargeBinary(32), nullable=False),
+    Column("secret_hash", Bytes(32), nullable=False),
     Column("created_us", BigInteger, nullable=False),
     Column("expires_us", BigInteger, nullable=True),
     Column("revoked_us", BigInteger, nullable=True),

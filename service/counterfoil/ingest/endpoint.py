@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import base64
 import logging
-from typing import Any, Final
+from typing import Final
 
 from fastapi import APIRouter, Request, Response
 from starlette.concurrency import run_in_threadpool
@@ -22,6 +22,7 @@ from starlette.requests import ClientDisconnect
 
 from counterfoil.core.errors import CounterfoilError, Fault
 from counterfoil.ingest.caller import Caller, identify
+from counterfoil.ingest.described import extra_of, responses_of
 from counterfoil.ingest.media import Encoding, parse_content_type
 from counterfoil.ingest.service import Call, Ingest
 from counterfoil.ingest.signal import Signal
@@ -33,38 +34,38 @@ OTHER_METHODS: Final = ("GET", "HEAD", "PUT", "DELETE", "PATCH", "OPTIONS")
 router = APIRouter(tags=["OTLP"])
 _log = logging.getLogger("counterfoil.ingest")
 
-_ANY_BODY: Final[dict[str, Any]] = {"schema": {"type": "string", "format": "binary"}}
-_STATUS_BODY: Final[dict[str, Any]] = {
-    "description": "google.rpc.Status in the encoding of the request",
-    "content": {
-        Encoding.PROTOBUF.value: _ANY_BODY,
-        Encoding.JSON.value: {
-            "schema": {
-                "type": "object",
-                "properties": {
-                    "code": {"type": "integer"},
-                    "message": {"type": "string"},
-                    "details": {"type": "array", "items": {"type": "object"}},
-                },
-            }
-        },
-    },
-}
 
-
-@router.post("/v1/traces", response_class=Response, summary="Export spans (OTLP/HTTP)")
+@router.post(
+    "/v1/traces",
+    response_class=Response,
+    summary="Export spans (OTLP/HTTP)",
+    responses=responses_of(Signal.TRACES),
+    openapi_extra=extra_of(Signal.TRACES),
+)
 async def export_traces(request: Request) -> Response:
     """An ExportTraceServiceRequest. 200 means that every span not named in `partialSuccess` is on disk."""
     return await _export(request, Signal.TRACES)
 
 
-@router.post("/v1/logs", response_class=Response, summary="Export log records (OTLP/HTTP)")
+@router.post(
+    "/v1/logs",
+    response_class=Response,
+    summary="Export log records (OTLP/HTTP)",
+    responses=responses_of(Signal.LOGS),
+    openapi_extra=extra_of(Signal.LOGS),
+)
 async def export_logs(request: Request) -> Response:
     """An ExportLogsServiceRequest. 200 means that every log record not named in `partialSuccess` is on disk."""
     return await _export(request, Signal.LOGS)
 
 
-@router.post("/v1/metrics", response_class=Response, summary="Accept metrics and keep nothing (OTLP/HTTP)")
+@router.post(
+    "/v1/metrics",
+    response_class=Response,
+    summary="Accept metrics and keep nothing (OTLP/HTTP)",
+    responses=responses_of(Signal.METRICS),
+    openapi_extra=extra_of(Signal.METRICS),
+)
 async def export_metrics(request: Request) -> Response:
     """An ExportMetricsServiceRequest: checked, answered with a warning, not kept."""
     return await _export(request, Signal.METRICS)

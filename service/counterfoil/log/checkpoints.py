@@ -160,6 +160,8 @@ class Checkpointer:
                     return _Round(None, more=False)
                 raise
             if published is not None and published[0] > signed_size:
+                if log.closed:
+                    return _Round(None, more=False)
                 raise HeadStoreBehind(log.origin, signed_size, published[0])
             if size == 0:
                 return _Round(None, more=False)

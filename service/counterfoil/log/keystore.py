@@ -34,6 +34,7 @@ from counterfoil.log.clock import US_PER_DAY, end_of_month_us
 from counterfoil.log.masterkey import KEY_BYTES, derive
 from counterfoil.log.tables import arrival_keys, data_keys, keystore_state, pseudonyms, subject_keys
 from counterfoil.store.bulk import insert_rows, select_each
+from counterfoil.store.columns import as_bytes
 from counterfoil.store.database import Database
 from counterfoil.store.errors import Refused
 
@@ -430,9 +431,10 @@ def _wrap(cipher: AESGCM, key: bytes, aad: bytes, nonce: bytes) -> bytes:
 
 
 def _unwrap(cipher: AESGCM, wrapped: bytes, aad: bytes) -> bytes:
+    data = as_bytes(wrapped) or b""
     try:
-        return cipher.decrypt(wrapped[:NONCE_BYTES], wrapped[NONCE_BYTES:], aad)
-    except InvalidTag:
+        return cipher.decrypt(data[:NONCE_BYTES], data[NONCE_BYTES:], aad)
+    except (InvalidTag, ValueError):
         raise Fault("a key in the keystore does not open with this master key: restore the keystore") from None
 
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from base64 import b64encode
 from functools import cache
+from hashlib import sha256
 from typing import Any
 
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
@@ -84,11 +85,8 @@ def _envelope() -> type[Any]:
 
 
 def _free_prefix(body: bytes) -> str:
-    """A text that occurs nowhere in the request, and that no token begins with."""
-    number = 0
-    while (prefix := f"\x00invalid UTF-8 {number}: ").encode() in body:
-        number += 1
-    return prefix
+    """A text that occurs nowhere in the request, since no body can hold its own hash, and that begins no token."""
+    return f"\x00invalid UTF-8 {sha256(body).hexdigest()}: "
 
 
 def decode_item_by_item(signal: Signal, body: bytes) -> Decoded:
@@ -119,12 +117,15 @@ class _Reader:
         items: list[Any] = []
         indexes: list[int] = []
         extras: dict[int, Extra] = {}
+        resource = scope = None
+        resource_wire = scope_wire = b""
+        broken = None
         try:
-            resource = self._message(Resource, b"".join(outer.head))[0] if outer.head else None
-            scope = self._message(InstrumentationScope, b"".join(inner.head))[0] if inner.head else None
-            broken = None
+            if outer.head:
+                resource, resource_wire = self._head(Resource, outer.head)
+            if inner.head:
+                scope, scope_wire = self._head(InstrumentationScope, inner.head)
         except ItemError as error:
-            resource = scope = None
             broken = error
         for index, wire in enumerate(inner.items):
             try:
@@ -150,8 +151,14 @@ class _Reader:
                 items,
                 indexes,
                 extras,
+                (resource_wire, outer.schema_url, scope_wire, inner.schema_url),
             )
         )
+
+    def _head(self, stock: type[Any], pieces: Any) -> tuple[Any, bytes]:
+        """Resource or scope, and its deterministic bytes as it was sent."""
+        message, extra = self._message(stock, b"".join(pieces))
+        return message, message.SerializeToString(deterministic=True) if extra is None else extra.wire
 
     def _message(self, stock: type[Any], wire: bytes) -> tuple[Any, Extra | None]:
         """One message of its bytes, bad strings replaced."""

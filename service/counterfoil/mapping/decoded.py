@@ -26,7 +26,8 @@ class Extra:
     wire: bytes
     """Its protobuf as it was sent, printed again: where strings are not UTF-8, or fields are unknown to us."""
     unknown: bool = False
-    """It has fields that this version of OTLP does not know: `wire` is kept as content."""
+    """It has fields, at its top level, that this version of OTLP does not know: `wire` is kept as content. Deeper ones
+    are ignored, as OTLP says: looking for them everywhere would cost more than the walk."""
 
 
 @dataclass(slots=True)
@@ -44,6 +45,8 @@ class Group:
     """Where each item stood in the request, if some beside it were refused."""
     extras: dict[int, Extra] = field(default_factory=dict)
     """By position in `items`."""
+    heads: tuple[bytes, bytes, bytes, bytes] | None = None
+    """Resource, its schema URL, scope and its schema URL as they were sent, where a string in them was replaced."""
 
     def index(self, position: int) -> int:
         """Where the item at this position stood in its request."""
@@ -67,7 +70,7 @@ def check_item_count(count: int) -> None:
 
 
 def unknown_fields_of(item: Any) -> Extra | None:
-    """The item's wire form, where it has fields that this version of OTLP does not know."""
+    """The item's wire form, where it has fields at its top level that this version of OTLP does not know."""
     if len(UnknownFieldSet(item)):
         return Extra(item.SerializeToString(deterministic=True), unknown=True)
     return None

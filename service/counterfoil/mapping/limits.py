@@ -9,6 +9,8 @@ MAX_ITEMS = 10_000
 """Spans or log records in one request."""
 MAX_NESTING = 32
 """Levels of AnyValue in one attribute or body."""
+MAX_PARTS = 128
+"""Span events of one span that become records of their own (an SDK's default limit on events). Others stay content."""
 TRACE_ID_BYTES = 16
 SPAN_ID_BYTES = 8
 

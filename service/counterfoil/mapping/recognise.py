@@ -42,8 +42,8 @@ class Seen:
     """An attribute list after the walk: OTLP/JSON pairs, with a gap (None) for each attribute in `known`."""
 
     pairs: list[Any]
-    known: list[tuple[int, str, Known, Raw]]
-    """(position in `pairs`, key, what the tables know, value). `read` fills the gaps."""
+    known: list[tuple[int, Known, Raw]]
+    """(position in `pairs`, what the tables know, value). `read` fills the gaps."""
 
 
 @dataclass(slots=True)
@@ -51,7 +51,7 @@ class Reading:
     """What an attribute list says."""
 
     kind: str
-    facts: dict[str, Any] = field(default_factory=dict)
+    facts: dict[str, Any]
     fields: dict[str, Any] = field(default_factory=dict)
     interaction_id: str | None = None
     subject_id: str | None = None
@@ -61,7 +61,7 @@ class Reading:
 def walk(pairs: Iterable[Any]) -> Seen:
     """Every attribute as OTLP/JSON pair, and those that the tables know. ItemError where one is nested too deeply."""
     out: list[Any] = []
-    noted: list[tuple[int, str, Known, Raw]] = []
+    noted: list[tuple[int, Known, Raw]] = []
     append = out.append
     note = noted.append
     get = known_attributes().get
@@ -76,18 +76,18 @@ def walk(pairs: Iterable[Any]) -> Seen:
             if (known := get(key)) is None:
                 append({"key": key, "value": {"stringValue": string}})
             else:
-                note((len(out), key, known, string))
+                note((len(out), known, string))
                 append(None)
         elif number := value.int_value:
             if (known := get(key)) is None:
                 append({"key": key, "value": {"intValue": str(number)}})
             else:
-                note((len(out), key, known, number))
+                note((len(out), known, number))
                 append(None)
         elif (known := get(key)) is None or (raw := _raw(pair)) is None:
             append(pair_json(pair))
         else:
-            note((len(out), key, known, raw))
+            note((len(out), known, raw))
             append(None)
     return Seen(out, noted)
 
@@ -114,7 +114,7 @@ def kind_of(seen: Seen, event_kind: str | None, span_name: str | None) -> str:
         return event_kind
     best = NO_RANK if span_name is not None else SPAN_RANK
     kind: str | None = None
-    for _, _, known, raw in seen.known:
+    for _, known, raw in seen.known:
         if known.kind_rank < best:
             if known.kinds is None:
                 best, kind = known.kind_rank, known.kind
@@ -130,11 +130,13 @@ Best = dict[str, tuple[int, Target, Any]]
 """The winner for each path so far: rank, target, value."""
 
 
-def read(seen: Seen, kind: str, name: str | None, producer_id: str | None, *, part: int = 0) -> Reading:
+def read(
+    seen: Seen, kind: str, facts: dict[str, Any], name: str | None, producer_id: str | None, *, part: int = 0
+) -> Reading:
     """The facts and fields of an attribute list in a record of this kind; promotes what stands there exactly.
 
-    `name` is the leaf's `name` where the item itself has one, `producer_id` what the resource says. Parts have the
-    number of their item, so theirs is never promoted.
+    `facts` are what the item itself says; the reading adds to them. `name` is the leaf's `name` where the item itself
+    has one, `producer_id` what the resource says. Parts have the number of their item, so theirs is never promoted.
     """
     best: Best = {}
     if name is not None:
@@ -143,7 +145,7 @@ def read(seen: Seen, kind: str, name: str | None, producer_id: str | None, *, pa
         best["producer.id"] = (NO_RANK, PRODUCER_ID_TARGET, producer_id)
     pairs = seen.pairs
     contested = False
-    for position, key, known, raw in seen.known:
+    for position, known, raw in seen.known:
         for target in known.targets:
             if target.kinds and kind not in target.kinds:
                 continue
@@ -164,11 +166,11 @@ def read(seen: Seen, kind: str, name: str | None, producer_id: str | None, *, pa
                 best[path] = (target.rank, target, value)
             if path == COUNTED:
                 continue
-            pairs[position] = target.promoted if _is_exact(target, raw, value) else _pair(key, raw)
+            pairs[position] = target.promoted if _is_exact(target, raw, value) else _pair(known.key, raw)
             break
         else:
-            pairs[position] = _pair(key, raw)
-    reading = Reading(kind)
+            pairs[position] = _pair(known.key, raw)
+    reading = Reading(kind, facts)
     count = len(best)
     if kind in OWN_FIELDS or "producer.n" in best or "producer.id" in best or kind == "producer":
         _settle(best, reading)
@@ -189,7 +191,7 @@ def _is_exact(target: Target, raw: Raw, value: Any) -> bool:
 
 def _take_back(seen: Seen, kind: str, best: Best, part: int) -> None:
     """Several attributes for one path, or a path that was settled otherwise: keep those whose value does not stand."""
-    for position, key, known, raw in seen.known:
+    for position, known, raw in seen.known:
         for target in known.targets:
             if seen.pairs[position] is not target.promoted or (target.kinds and kind not in target.kinds):
                 continue
@@ -198,7 +200,7 @@ def _take_back(seen: Seen, kind: str, best: Best, part: int) -> None:
             # Objects are compared by print: -0.0 equals 0.0, and is another value.
             stands = winner is not None and (winner[2] is value or orjson.dumps(winner[2]) == orjson.dumps(value))
             if not stands or (part and target.path in _NUMBER):
-                seen.pairs[position] = _pair(key, raw)
+                seen.pairs[position] = _pair(known.key, raw)
 
 
 def _fill(best: Best, reading: Reading) -> None:

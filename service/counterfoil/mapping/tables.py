@@ -219,6 +219,7 @@ ROWS: Final[Mapping[str, tuple[Row, ...]]] = MappingProxyType(
             Row("gen_ai.prompt", "content:input"),
             Row("gen_ai.output.messages", "content:output"),
             Row("gen_ai.completion", "content:output"),
+            Row("gen_ai.evaluation.explanation", "content:rationale", ("evaluation",)),
             Row("event.name", "name"),
             Row("gen_ai.operation.name", "name"),
             Row("error.type", "error_type"),

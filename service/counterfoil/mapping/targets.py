@@ -70,6 +70,7 @@ class Target:
 class Known:
     """What the tables know of one attribute key."""
 
+    key: str
     targets: tuple[Target, ...]
     kind_rank: int = NO_RANK
     kinds: Mapping[str, str] | None = None
@@ -218,15 +219,17 @@ def _compile() -> dict[str, Known]:
     targets: dict[str, list[Target]] = {}
     for rank, row in enumerate(row for rows in ROWS.values() for row in rows):
         targets.setdefault(row.attribute, []).append(_target(rank, row))
-    known = {key: Known(tuple(rows)) for key, rows in targets.items()}
+    known = {key: Known(key, tuple(rows)) for key, rows in targets.items()}
     for key, rows in targets.items():
         own = key.split(".")[1] if key.startswith("counterfoil.") else ""
         if own in OWN_OBJECTS:
-            known[key] = Known(tuple(rows), OWN_OBJECTS.index(own), None, own)
-    known["event.name"] = Known(known["event.name"].targets, EVENT_RANK, EVENT_KINDS)
+            known[key] = Known(key, tuple(rows), OWN_OBJECTS.index(own), None, own)
+    known["event.name"] = Known("event.name", known["event.name"].targets, EVENT_RANK, EVENT_KINDS)
     for index, kind_row in enumerate(KIND_ROWS):
         before = known.get(kind_row.attribute)
-        known[kind_row.attribute] = Known(before.targets if before else (), SPAN_RANK + index, kind_row.kinds)
+        known[kind_row.attribute] = Known(
+            kind_row.attribute, before.targets if before else (), SPAN_RANK + index, kind_row.kinds
+        )
     return known
 
 

@@ -15,11 +15,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError, SQLAlchemyError
 
+from counterfoil.store.columns import TEXT_ERRORS
 from counterfoil.store.errors import Refused, StorageError, UnknownOutcome
 
 BUSY_TIMEOUT_MS = 10_000
@@ -153,6 +155,7 @@ def _prepare_sqlite(engine: Engine, synchronous: str) -> None:
     @event.listens_for(engine, "connect")
     def _connect(driver_connection: Any, _record: Any) -> None:
         driver_connection.isolation_level = None  # no transactions but ours
+        driver_connection.text_factory = _text
         cursor = driver_connection.cursor()
         for pragma in pragmas:
             cursor.execute(pragma)
@@ -161,6 +164,10 @@ def _prepare_sqlite(engine: Engine, synchronous: str) -> None:
     @event.listens_for(engine, "begin")
     def _begin(connection: Connection) -> None:
         connection.exec_driver_sql(f"BEGIN {connection.get_execution_options().get(_BEGIN, 'DEFERRED')}")
+
+
+_text = partial(str, encoding="utf-8", errors=TEXT_ERRORS)
+"""Text as it lies on the disk, also where it is no UTF-8: whoever reads says what is wrong with it (columns.py)."""
 
 
 def open_ledger(url: str) -> Database:

@@ -75,4 +75,4 @@ def check_schema(database: Database) -> None:
         return
     if found is None:
         raise Fault("this database holds no Counterfoil ledger: create one with `counterfoil init`")
-    raise Fault(f"the ledger is at revision {found}, this version needs {wanted}: run `counterfoil migrate`")
+    raise Fault(f"the ledger is at revision {found}, this version needs {wanted}: run `counterfoil upgrade`")

@@ -54,6 +54,11 @@ class Gap:
     message: str
 
 
+def is_call(leaf: Leaf) -> bool:
+    """Whether a record is a call of a model or a tool (some frameworks emit attempts as spans of no known kind)."""
+    return leaf["kind"] in CALLS or (leaf["kind"] == "operation" and "requested" in leaf.get("model", {}))
+
+
 def has_failed(leaf: Leaf) -> bool:
     """Whether the call says itself that it failed."""
     return leaf.get("status") == "error" or "error_type" in leaf
@@ -61,12 +66,12 @@ def has_failed(leaf: Leaf) -> bool:
 
 def is_of_interest(leaf: Leaf) -> bool:
     """Whether a record can start a derived fallback: a failed call, or one that another model answered."""
-    return leaf["kind"] in CALLS and (has_failed(leaf) or other_model(leaf) is not None)
+    return is_call(leaf) and (has_failed(leaf) or other_model(leaf) is not None)
 
 
 def fallbacks(leaves: Iterable[Leaf]) -> list[Fallback]:
     """Every derived fallback step among the records, in order of `seq`."""
-    calls = sorted((leaf for leaf in leaves if leaf["kind"] in CALLS), key=_started)
+    calls = sorted(filter(is_call, leaves), key=_started)
     found = [*replaced_calls(calls), *nested_attempts(calls), *substituted_models(calls)]
     return sorted(found, key=lambda step: (step.seq, step.failed_seq, step.rule))
 
@@ -77,7 +82,7 @@ def replaced_calls(calls: Sequence[Leaf]) -> list[Fallback]:
     siblings: dict[tuple[str, str, str], list[Leaf]] = {}
     for call in calls:
         trace_id, parent = call.get("trace_id"), call.get("parent_span_id")
-        if trace_id is not None and parent is not None:
+        if trace_id is not None and parent is not None and call["kind"] in CALLS:
             siblings.setdefault((call["kind"], trace_id, parent), []).append(call)
     for (kind, _, _), group in siblings.items():
         attempt = 1
@@ -101,7 +106,7 @@ def nested_attempts(calls: Sequence[Leaf]) -> list[Fallback]:
     spans = {(call.get("trace_id"), call.get("span_id")): call for call in calls if call["kind"] == "model_call"}
     found = []
     for call in calls:
-        if call["kind"] != "model_call" or not has_failed(call) or "parent_span_id" not in call:
+        if call["kind"] == "tool_call" or not has_failed(call) or "parent_span_id" not in call:
             continue
         outer = spans.get((call.get("trace_id"), call["parent_span_id"]))
         if outer is None or has_failed(outer) or _what(outer) == _what(call):

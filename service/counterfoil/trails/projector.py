@@ -28,8 +28,9 @@ from counterfoil.log.records import read_leaf, read_leaves
 from counterfoil.log.tables import heads, logs
 from counterfoil.store.database import Database
 from counterfoil.trails import fulltext
-from counterfoil.trails.block import Counters, NameCodes, write_block
+from counterfoil.trails.block import write_block
 from counterfoil.trails.facts import parse_leaf
+from counterfoil.trails.numbers import Counters, NameCodes
 from counterfoil.trails.prepare import clear_log, prepare_index
 from counterfoil.trails.tables import positions
 

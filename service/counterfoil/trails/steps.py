@@ -190,7 +190,8 @@ def _what(leaf: Mapping[str, Any], own: Mapping[str, Any]) -> str:
             agent = leaf.get("agent", {})
             return str(agent.get("name") or agent.get("id") or leaf.get("name") or _WHAT[kind])
         case _:
-            return str(leaf.get("name") or _WHAT.get(kind, kind))
+            name = leaf.get("name") or leaf.get("tool", {}).get("name") or leaf.get("model", {}).get("requested")
+            return str(name or _WHAT.get(kind, kind))
 
 
 def _who(leaf: Mapping[str, Any], own: Mapping[str, Any]) -> Who:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID, ExtensionOID
 
@@ -30,7 +30,7 @@ def load_certificate(der: bytes) -> x509.Certificate:
     try:
         found = x509.load_der_x509_certificate(der)
         _ = found.extensions, found.subject, found.issuer
-    except (ValueError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType):
+    except (ValueError, x509.InvalidVersion, x509.DuplicateExtension, x509.UnsupportedGeneralNameType):
         raise _refuse("not an X.509 certificate") from None
     return found
 
@@ -80,7 +80,7 @@ def _may_issue(issuer: x509.Certificate, depth: int) -> bool:
 def _issued(certificate: x509.Certificate, issuer: x509.Certificate, depth: int) -> bool:
     try:
         certificate.verify_directly_issued_by(issuer)
-    except (InvalidSignature, ValueError, TypeError):
+    except (InvalidSignature, UnsupportedAlgorithm, ValueError, TypeError):
         return False
     return _may_issue(issuer, depth)
 

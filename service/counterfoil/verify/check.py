@@ -160,7 +160,7 @@ def _check_leaves(
     if population.form != RANGE:
         run.caveats.append("That these are all records of any kind: a selection claims no completeness.")
     elif (population.a, population.b) != (0, population.tree_size):
-        run.caveats.append(f"Anything about records outside {population.a} to {population.b - 1}.")
+        run.caveats.append(f"Anything about records before {population.a} or from {population.b} on.")
 
 
 def _check_explained(run: _Run, bundle: Bundle, seen: Seen, related: Seen) -> None:

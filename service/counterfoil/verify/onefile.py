@@ -4,14 +4,12 @@
 
 VKEY is a C2SP verifier key (name+id+base64): of the log, and of whoever signs its bundles. Get both from elsewhere than
 the bundle; without them it is only shown to agree with itself, which a forged one does too. A copy of this file is in
-each bundle; the copy that counts is one that you got elsewhere, or have read. Steps are those of docs/formats/bundle.md.
-Not done here: 4, witnesses in 5, 6, 10, 12, 13, related records, flat views, the closest reading of the ZIP (1) and of
-a leaf's values (7): see `counterfoil-verify`. Exit status: 0 VERIFIED, 1 REJECTED, 2 INCOMPLETE.
+each bundle; the copy that counts is one that you got elsewhere, or read (it is set closely to stay within 300 lines).
+Steps are those of docs/formats/bundle.md. Not done here, but by `counterfoil-verify`: 4, witnesses in 5, 6, 10, 12, 13,
+related records, flat views, unknown files, the closest reading of the ZIP (1) and of a leaf's values and supersessions
+(7). Exit status: 0 VERIFIED, 1 REJECTED, 2 INCOMPLETE.
 """
-
-# Kept within 300 lines for whoever reads it from top to bottom, hence:
 # fmt: off
-from __future__ import annotations
 
 import argparse
 import base64
@@ -19,20 +17,20 @@ import hashlib
 import itertools
 import json
 import re
-import sys
 import zipfile
 from collections import Counter
 from typing import Any, Iterator  # noqa: UP035 - Python 3.9
 
-PATHS = dict(each.split("=") for each in (  # where in a leaf a filter looks, if not at the key of its name
-    "agent=agent.name,agent.id interaction=interaction.id region=interaction.region decision_type=decision.type "
-    "outcome=decision.outcome risk=decision.risk autonomy=decision.autonomy producer=producer.id "
-    "fallback=fallback.trigger handoff=handoff.state,handoff.reason oversight=oversight.verdict").split())
+PATHS = {  # where in a leaf a filter looks, if not at the key of its name
+    "agent": "agent.name,agent.id", "interaction": "interaction.id", "region": "interaction.region",
+    "decision_type": "decision.type", "outcome": "decision.outcome", "risk": "decision.risk",
+    "autonomy": "decision.autonomy", "producer": "producer.id", "fallback": "fallback.trigger",
+    "handoff": "handoff.state,handoff.reason", "oversight": "oversight.verdict"}
 Object = dict[str, Any]
+Leaves = Iterator[tuple[int, Object, bytes]]
 Key = tuple[str, bytes, bytes]  # name, id, Ed25519 public key
 
-class Stop(Exception):
-    """Refuted (status 1), or beyond this version (2), at the step and over the file under way, which stand here."""
+class Stop(Exception):  # refuted (status 1), or beyond this version (2), at the step and over the file under way
     step, file = 1, "the archive"
 def at(step: int, file: str) -> str:
     Stop.step, Stop.file = step, file
@@ -69,7 +67,6 @@ def decompress(data: bytes) -> tuple[int, int]:
     if len(data) != 32 or y >= P or x * x % P != square or (x == 0 and sign):
         raise ValueError("not a point of the curve")
     return (x if x & 1 == sign else P - x), y
-
 def verifies(public: bytes, message: bytes, signature: bytes) -> bool:
     s = int.from_bytes(signature[32:], "little")
     k = int.from_bytes(hashlib.sha512(signature[:32] + public + message).digest(), "little") % ORDER
@@ -78,7 +75,6 @@ def verifies(public: bytes, message: bytes, signature: bytes) -> bool:
     except ValueError:
         return False
     return len(signature) == 64 and s < ORDER and multiply(s, base) == add(r, multiply(k, key))
-
 def parse_vkey(text: str) -> Key:
     name, key_id, key = text.split("+", 2)
     data = unbase64(key)
@@ -97,8 +93,8 @@ class Bag:
             need(plain and parts and info.orig_filename.lower() not in seen, "not a plain name, or there twice")
             need(info.external_attr >> 28 in (0, 8) and not info.flag_bits & 0x41, "a link, or encrypted")
             need(info.file_size <= max(1 << 20, 200 * info.compress_size), "compressed more than 200-fold")
+            need(seen.setdefault("", top) == top, "a second top-level directory")
             seen[info.orig_filename.lower()] = top
-            need(set(seen.values()) == {top}, "a second top-level directory")
             self.entries["/".join(parts)] = info
 
     def read(self, name: str) -> bytes:
@@ -113,14 +109,14 @@ class Bag:
                 yield parse_object(line[:-1], canonical=True)
 
 def check_manifests(bag: Bag) -> dict[str, str]:  # step 2: BagIt
-    need(bag.read(at(2, "bagit.txt")) == b"BagIt-Version: 1.0\nTag-File-Character-Encoding: UTF-8\n", "no BagIt bag")
+    need(bag.read(at(2, "bagit.txt")) == b"BagIt-Version: 1.0\nTag-File-Character-Encoding: UTF-8\n", "no BagIt 1.0")
     payload, digests = {name for name in bag.entries if name.startswith("data/")}, dict[str, str]()
     for name in bag.entries.keys() - {"tagmanifest-sha256.txt"}:
         with bag.archive.open(bag.entries[at(2, name)]) as file:
             found = hashlib.sha256()
             while chunk := file.read(1 << 16):
                 found.update(chunk)
-            digests[name] = found.hexdigest()
+        digests[name] = found.hexdigest()
     for manifest, names in (("manifest-sha256.txt", payload), ("tagmanifest-sha256.txt", digests.keys() - payload)):
         listed = "".join(f"{digests[name]}  {name}\n" for name in sorted(names)).encode()
         need(bag.read(at(2, manifest)) == listed, "does not list exactly the files that are there with their digests")
@@ -128,7 +124,7 @@ def check_manifests(bag: Bag) -> dict[str, str]:  # step 2: BagIt
     need(oxum.encode() in bag.read(at(2, "bag-info.txt")).split(b"\n"), f"must say {oxum}")
     return digests
 
-def check_attestation(bag: Bag, digests: dict[str, str], keys: list[Key]) -> Object:  # step 3: DSSE over an in-toto statement
+def check_attestation(bag: Bag, digests: dict[str, str], keys: list[Key]) -> Object:  # step 3: DSSE, in-toto
     envelope = parse_object(bag.read(at(3, "attestation.dsse.json")))
     kind, body = envelope["payloadType"].encode(), unbase64(envelope["payload"])
     message = b"DSSEv1 %d %b %d %b" % (len(kind), kind, len(body), body)
@@ -152,17 +148,16 @@ def check_checkpoint(bag: Bag, keys: list[Key]) -> str:  # step 5: C2SP note
     signed = [verifies(key[2], f"{text}\n".encode(), blob[4:]) for key in keys for name, blob in signatures
               if (name, blob[:4]) == key[:2] and name == origin]
     need(signed and all(signed), "no trusted key of this log signed it, or a signature does not verify")
-    said = [origin, str(bag.population["tree_size"]), bag.population["root"]]
-    need(text.split("\n")[:3] == said, "not of the origin, size and root of the population")
+    said = f"{origin}\n{bag.population['tree_size']}\n{bag.population['root']}"
+    need(text == said, "not of the origin, size and root of the population")
     return note
 
 def check_inclusion(bag: Bag, leaf: bytes, seq: int, proof: str) -> None:  # step 8: tlog-proof, RFC 9162 2.1.3.2
-    head, _, checkpoint = proof.partition("\n\n")
-    header, index, *siblings = head.split("\n")
     at(8, "data/proofs.ndjson")
+    (header, index, *siblings), checkpoint = proof.partition("\n\n")[0].split("\n"), proof.partition("\n\n")[2]
     node, last, found = seq, bag.population["tree_size"] - 1, hashlib.sha256(b"\0" + leaf).digest()
-    need((header, index) == ("c2sp.org/tlog-proof@v1", f"index {seq}"), f"not the proof of record {seq}")
-    need(checkpoint == bag.note and 0 <= node <= last, f"the proof of record {seq} is not under the checkpoint")
+    right = (header, index, checkpoint) == ("c2sp.org/tlog-proof@v1", f"index {seq}", bag.note)
+    need(right and 0 <= node <= last, f"not a proof of record {seq} under the checkpoint")
     for sibling in map(unbase64, siblings):
         need(last and len(sibling) == 32, f"the proof of record {seq} is too long")
         is_right = node & 1 or node == last
@@ -183,73 +178,69 @@ def parse_leaf(bag: Bag, file: str, data: bytes, seq: int, before: Object) -> Ob
 
 def leaves_file(n: int, width: int) -> str:
     groups = re.findall("...", str(n).zfill((len(str(n)) + 2) // 3 * 3))
-    return "/".join(["data/leaves", *("x" + group for group in groups[:-1]), groups[-1]]) + f".p/{width}" * (width < 256)
+    return f"data/leaves/{''.join(f'x{each}/' for each in groups[:-1])}{groups[-1]}" + f".p/{width}" * (width < 256)
 
-def range_leaves(bag: Bag) -> Iterator[tuple[int, Object, bytes]]:
-    """Each leaf holds the hash of the one before in `prev`; the last one is proven."""
+def range_leaves(bag: Bag) -> Leaves:  # steps 7 and 8: each leaf holds the hash of the one before; the last is proven
     a, b, size, border = (bag.population[key] for key in ("a", "b", "tree_size", "border"))
     times, data, seq, wanted, leaf = bag.population["filter"]["parsed"], b"", -1, set(), dict[str, Any]()
     borders = {"before": "from" in times and a > 0, "after": "to" in times and b < size}
     need(0 <= a <= b <= size and border == borders, "no range, or not with the borders that it needs")
-    first, end = a - border["before"], b + border["after"]
-    for start in range(first // 256 * 256, end if first < end else 0, 256):
+    starts = range((a - border["before"]) // 256 * 256, b + border["after"], 256)
+    for start in starts if a < b or any(border.values()) else ():
         place, file = 0, at(8, leaves_file(start // 256, min(256, size - start)))
         wanted.add(file)
         entries = bag.read(file)
         for seq in range(start, min(start + 256, size)):
-            link, before, length = hashlib.sha256(b"\0" + data).digest(), leaf, int.from_bytes(entries[place : place + 2], "big")
-            data, place = entries[place + 2 : place + 2 + length], place + 2 + length
+            link, before, size_at = hashlib.sha256(b"\0" + data).digest(), leaf, place
+            place += 2 + int.from_bytes(entries[size_at : size_at + 2], "big")
+            data = entries[size_at + 2 : place]
             leaf = parse_leaf(bag, file, data, seq, before)
             need(not before or unbase64(leaf["prev"]) == link, f"record {seq} does not hold the hash of the one before")
-            inside = seq == a - 1 and border["before"] and leaf["recorded_at"] >= times["from"][0]
-            inside = inside or (seq == b and border["after"] and leaf["recorded_at"] < times["to"][0])
-            need(not inside, f"record {seq}, a border, lies inside the time range")
+            late = seq == b and border["after"] and leaf["recorded_at"] < times["to"][0]
+            early = seq == a - 1 and border["before"] and leaf["recorded_at"] >= times["from"][0]
+            need(not early and not late, f"record {seq}, a border, lies inside the time range")
             yield seq, leaf, data
         need(place == len(entries), f"{at(7, file)} holds other leaves than its name says")
     need(wanted == {name for name in bag.entries if name.startswith("data/leaves/")}, at(8, "data/leaves"))
-    proofs = list(bag.lines(8, at(8, "data/proofs.ndjson")))
-    need([line["seq"] for line in proofs] == [seq] * bool(wanted), "not one proof, of the last leaf present")
-    for line in proofs:
-        check_inclusion(bag, data, seq, line["proof"])
+    proofs = [line["proof"] for line in bag.lines(8, "data/proofs.ndjson")]
+    need(len(proofs) == bool(wanted), "there must be one proof, of the last leaf present")
+    check_inclusion(bag, data, seq, proofs[0]) if wanted else None
 
-def selected_leaves(bag: Bag) -> Iterator[tuple[int, Object, bytes]]:
-    """Each record has its own proof."""
+def selected_leaves(bag: Bag) -> Leaves:  # steps 7 and 8: each record has its own proof
     leaf = dict[str, Any]()
-    for line in bag.lines(8, at(8, "data/proofs.ndjson")):
+    for line in bag.lines(8, "data/proofs.ndjson"):
         need(line["seq"] > leaf.get("seq", -1), "records are not in order")
-        data, before = unbase64(line["leaf"]), leaf
-        leaf = parse_leaf(bag, "data/proofs.ndjson", data, line["seq"], before)
-        check_inclusion(bag, data, line["seq"], line["proof"])
-        yield line["seq"], leaf, data
+        leaf = parse_leaf(bag, "data/proofs.ndjson", unbase64(line["leaf"]), line["seq"], leaf)
+        check_inclusion(bag, unbase64(line["leaf"]), line["seq"], line["proof"])
+        yield line["seq"], leaf, unbase64(line["leaf"])
 
 def check_content(bag: Bag, seq: int, content: Object, disclosed: list[Object], states: list[Object]) -> None:  # step 9
     for line in disclosed:
-        at(9, "data/disclosures.ndjson")
-        field, encoded = line["field"], line["disclosure"]
+        field, encoded = line["field"], line["disclosure"] if at(9, "data/disclosures.ndjson") else ""
         digest = base64.urlsafe_b64encode(hashlib.sha256(encoded.encode()).digest()).decode().rstrip("=")
         need(content.get(field) == digest, f"record {seq}: {field} does not match its digest in the leaf")
         salt, name, value = json.loads(base64.urlsafe_b64decode(encoded + "=="))
         need(name == field and len(salt) >= 22, f"record {seq}: {field} discloses another name")
         if isinstance(value, dict) and value.keys() == {"blob"} and value["blob"].keys() == {"salt", "sha256", "size"}:
-            salted = base64.urlsafe_b64decode(value["blob"]["salt"] + "==") + bag.read(at(9, f"data/blobs/{seq}/{field}"))
+            salted = base64.urlsafe_b64decode(value["blob"]["salt"] + "==")
+            salted += bag.read(at(9, f"data/blobs/{seq}/{field}"))
             need(hashlib.sha256(salted).digest() == unbase64(value["blob"]["sha256"]), "not the bytes committed to")
     at(9, "data/states.ndjson")
     for line in states:
-        right = line["state"] == "WITHHELD" if "by" not in line else line["state"] in ("ERASED", "EXPIRED")
-        need(right, f"record {seq}: {line['field']} is {line['state']}")
+        known = ("ERASED", "EXPIRED") if "by" in line else ("WITHHELD",)
+        need(line["state"] in known, f"record {seq}: {line['field']} is {line['state']}")
     fields = sorted(line["field"] for line in disclosed + states)
     need(fields == sorted(content), f"record {seq}: a field is neither disclosed nor has a state, or both")
 
 def holds(leaf: Object, name: str, values: list[str]) -> bool:  # step 11
     if name in ("from", "to"):
         return bool((leaf["recorded_at"] >= values[0]) == (name == "from"))
-    found = [([*path.split("."), ""])[:2] for path in PATHS.get(name, name).split(",")]
-    reported = [leaf.get(outer, {}).get(inner) if inner else leaf.get(outer) for outer, inner in found]
-    is_any = "any" in values and name in ("fallback", "handoff", "oversight") and leaf["kind"] == name
+    paths = [path.partition(".") for path in PATHS.get(name, name).split(",")]
+    reported = [leaf.get(outer, {}).get(inner) if inner else leaf.get(outer) for outer, _, inner in paths]
+    is_any = name in ("fallback", "handoff", "oversight") and leaf["kind"] == name and "any" in values
     return is_any or any(each in values for each in reported)
 
-def check_records(bag: Bag) -> None:
-    """Steps 7, 8, 9 and 11 in one pass."""
+def check_records(bag: Bag) -> None:  # steps 7, 8, 9 and 11 in one pass
     said, files = bag.population, ("data/disclosures.ndjson", "data/states.ndjson")
     streams = [itertools.groupby(bag.lines(9, file), lambda line: line["seq"]) for file in files]
     waiting: list[Any] = [next(stream, None) for stream in streams]
@@ -270,17 +261,14 @@ def check_records(bag: Bag) -> None:
         outcomes.update([leaf["decision"]["outcome"]] if "outcome" in leaf.get("decision", {}) else [])
     need(waiting == [None, None], f"{at(9, 'data/disclosures.ndjson')}: content of a record that is not presented")
     found: Object = {"count": sum(kinds.values()), "by_kind": dict(kinds), "by_outcome": dict(outcomes)}
-    found["hash_total"] = base64.b64encode(hashes.digest()).decode()
     found.update({"first": seqs[0], "last": seqs[-1]} if seqs else {"first": None, "last": None})
+    found["hash_total"] = base64.b64encode(hashes.digest()).decode()
     for key, value in found.items():
         need(said.get(key) == value, f"{at(11, 'data/population.json')}: {key} is {value} by the leaves")
 
-def verify(path: str, log: list[Key], bundle: list[Key]) -> str:
-    """Every step; raises at the first that fails. What is missing for the result VERIFIED."""
-    bag = Bag(path)
-    digests = check_manifests(bag)
-    missing = [f"{name} needs a step that is not part of this file" for name in
-               ("data/sample.json", "data/completeness.json") if name in bag.entries]
+def verify(path: str, log: list[Key], bundle: list[Key]) -> str:  # what is missing for VERIFIED; raises at a failure
+    digests = check_manifests(bag := Bag(path))
+    missing = [f"no step for {name}" for name in ("data/sample.json", "data/completeness.json") if name in bag.entries]
     if not log or not bundle:
         hints = parse_object(bag.read("data/keys/keys.json"))
         log, bundle = ([parse_vkey(each["vkey"]) for each in hints[name]] for name in ("log", "bundles"))
@@ -288,7 +276,6 @@ def verify(path: str, log: list[Key], bundle: list[Key]) -> str:
     bag.population = check_attestation(bag, digests, bundle)
     bag.note = check_checkpoint(bag, log)
     check_records(bag)
-    print(ascii(bag.population["origin"]), "records presented:", int(bag.population["count"]))
     return "; ".join(missing)
 
 def main() -> int:
@@ -296,19 +283,18 @@ def main() -> int:
     parser.add_argument("bundle_file", metavar="BUNDLE.zip")
     parser.add_argument("--log", action="append", default=[], metavar="VKEY", type=parse_vkey)
     parser.add_argument("--bundle", action="append", default=[], metavar="VKEY", type=parse_vkey)
-    args, why, status = parser.parse_args(), "", 0
+    args, why, status = parser.parse_args(), at(1, "the archive"), 0
     try:
         why = verify(args.bundle_file, args.log, args.bundle)
     except Stop as stop:
         why, status = stop.args
     except Exception as error:  # noqa: BLE001 - whatever hostile bytes make the standard library raise refutes them
         why, status = f"malformed: {error!r}", 1
-    passed = [step for step in (1, 2, 3, 5, 7, 8, 9, 11) if not status or step < Stop.step]
-    print(f"steps passed: {passed}; not done here: 4, witnesses in 5, 6, 10, 12, 13, related records, flat views")
-    why = f"step {Stop.step}, {Stop.file}: {why}" if status else why
-    status = status or (2 if why else 0)
+    passed = (step for step in (1, 2, 3, 5, 7, 8, 9, 11) if not status or step < Stop.step)
+    print("steps passed:", *passed, "(not done here: 4, witnesses in 5, 6, 10, 12, 13, related records, flat views)")
+    why, status = (f"step {Stop.step}, {Stop.file}: {why}", status) if status else (why, 2 if why else 0)
     print(("VERIFIED", "REJECTED", "INCOMPLETE")[status], ascii(why[:400]))
     return status
 
 if __name__ == "__main__":
-    sys.exit(main())
+    raise SystemExit(main())

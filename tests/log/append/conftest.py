@@ -1,4 +1,4 @@
-"""A fresh directory for each test; every log in it is checked from its bytes when the test is over."""
+"""A fresh directory for each test; when the test is over every log in it is checked from its bytes, twice."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.log.append.making import Made, check_every_log, make
+from tests.log.append.making import Made, check_every_log, fsck, make
 
 
 @pytest.fixture
@@ -17,3 +17,4 @@ def made(tmp_path: Path) -> Iterator[Made]:
     yield found
     found.logs.close()
     check_every_log(found.path)
+    assert fsck(found) == []

@@ -6,22 +6,29 @@ wrong in the same way.
 
 from __future__ import annotations
 
+import atexit
 import base64
 import hashlib
 import json
+import shutil
 import sqlite3
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from counterfoil.log.accounts import Initialised, init_directory
 from counterfoil.log.batch import Batch, LogInfo
+from counterfoil.log.finding import Finding
+from counterfoil.log.fsck import Sources, check_ledger
 from counterfoil.log.heads import HeadStore
 from counterfoil.log.initialise import open_logs
 from counterfoil.log.keystore import Keystore
 from counterfoil.log.logs import Logs
 from counterfoil.log.masterkey import load_master_key
+from counterfoil.log.signing import load_signer
 from counterfoil.mapping.draft import Draft, Item
 from counterfoil.store.database import Database, open_keystore, open_ledger
 from counterfoil.store.directory import Directory
@@ -62,9 +69,20 @@ class Made:
         self.logs = open_logs(self.first.directory, self.clock)
 
 
-def make(path: Path, clock: FixedClock | None = None) -> Made:
-    clock = clock or FixedClock()
-    first = init_directory(path, "audit.example.com", region="eu-west-1", clock=clock)
+@cache
+def _template() -> Initialised:
+    """One directory as `init` makes it at noon; tests get copies of it."""
+    path = Path(tempfile.mkdtemp(prefix="counterfoil-test-"))
+    atexit.register(shutil.rmtree, path, ignore_errors=True)
+    return init_directory(path / "audit", "audit.example.com", region="eu-west-1", clock=FixedClock())
+
+
+def make(path: Path) -> Made:
+    """An initialised directory at `path`, open, with a clock that stands at noon."""
+    template = _template()
+    shutil.copytree(template.directory.path, path)
+    first = template._replace(directory=Directory.at(path))
+    clock = FixedClock()
     return Made(path, first, clock, open_logs(first.directory, clock))
 
 
@@ -176,3 +194,12 @@ def _check_log(connection: sqlite3.Connection, log_id: int, origin: str) -> int:
     assert len(arrived) == len(set(arrived)), "two arrivals for one record"
     assert all(seq < size for seq in arrived)
     return size
+
+
+def fsck(made: Made) -> list[Finding]:
+    """Our own check of the whole store, with every content opened."""
+    directory = made.first.directory
+    keys = {log.origin: load_signer(directory.keys, log.origin).verifier_key for log in made.logs.all()}
+    master_key = load_master_key(directory.keys)
+    sources = Sources(directory.ledger_url, directory.heads, keys, directory.keystore_url, master_key)
+    return list(check_ledger(sources, workers=1))

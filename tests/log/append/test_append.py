@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 
 from counterfoil.core.errors import InputError
@@ -75,7 +77,7 @@ def test_ranges_merge_to_the_limit_by_closing_the_smallest_gaps() -> None:
     many = merge_ranges([(at * 3, at * 3) for at in range(1000)])
     assert len(many) == 32
     assert (many[0][0], many[-1][1]) == (0, 2997)
-    assert all(before[1] + 1 < after[0] for before, after in zip(many, many[1:], strict=False))
+    assert all(before[1] + 1 < after[0] for before, after in pairwise(many))
 
 
 def test_an_unlawful_draft_is_refused_alone_and_the_rest_is_kept(made: Made) -> None:
@@ -175,6 +177,7 @@ class SignedSizes:
         self.size = size
 
     def size_of(self, origin: str) -> int:
+        assert origin == "audit.example.com/default/main"
         return self.size
 
 

@@ -169,8 +169,8 @@ def test_a_batch_prepared_before_midnight_and_committed_after_it_is_recognised(m
     made.clock.at_us = midnight
     late = prepare(made.log, Batch(WRITER, [span(1), event(1)]), made.logs.keystore, made.clock)
     first, second = append_group(appender, [early, late])
-    assert [given.new for given in first.seqs] == [True, True]
-    assert [given.new for given in second.seqs] == [False, False]
+    assert first.seqs == [Given(2, 2, True), Given(3, 3, True)]
+    assert second.seqs == [Given(2, 2, False), Given(3, 3, False)]
     made.clock.at_us = midnight - 1  # another process, whose clock is a little behind
     again = append_group(appender, [prepare(made.log, Batch(WRITER, [event(1)]), made.logs.keystore, made.clock)])
     assert again[0].seqs == [Given(3, 3, False)]

@@ -29,7 +29,8 @@ log = opened.by_origin("audit.example.com/default/main")
 def reached(now):
     if now == step:
         os._exit(9)
-logs = Logs(opened.ledger, opened.keystore, HeadStore(Directory.at(path).heads), Directory.at(path).keys, FixedClock(), reached)
+place = Directory.at(path)
+logs = Logs(opened.ledger, opened.keystore, HeadStore(place.heads), place.keys, FixedClock(), reached)
 send(logs, log, span(1), span(2, interaction="mine", subject="cust-9"))
 """
 

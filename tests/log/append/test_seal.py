@@ -39,7 +39,7 @@ def test_the_associated_data_is_exactly_as_specified() -> None:
     import base64
     import hashlib
 
-    content = '{"input":"%s","rationale":"%s"}' % ("b" * 43, "a" * 43)
+    content = '{"input":"' + "b" * 43 + '","rationale":"' + "a" * 43 + '"}'
     digest = base64.b64encode(hashlib.sha256(content.encode()).digest())
     assert content_aad(ORIGIN, CONTENT) == b"counterfoil/content/v1\n" + ORIGIN.encode() + b"\n" + digest + b"\n"
     data = sealed([b"[]"])

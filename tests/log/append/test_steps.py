@@ -7,17 +7,20 @@ commit fails. Nothing of ours is replaced.
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import Future
 
 import pytest
 from sqlalchemy import Connection
 from sqlalchemy.exc import OperationalError
 
 from counterfoil.core.errors import Fault
-from counterfoil.log.batch import Given
-from counterfoil.log.errors import Closing
+from counterfoil.log.append import append_within
+from counterfoil.log.batch import Appended, Batch, Given
+from counterfoil.log.errors import Closing, HeadContradicted
+from counterfoil.log.prepare import prepare
 from counterfoil.store.database import Database, open_keystore
 from counterfoil.store.errors import StorageError, UnknownOutcome
-from tests.log.append.making import Made, check_every_log, open_with, send, span
+from tests.log.append.making import WRITER, Made, check_every_log, open_with, send, span
 
 STEPS = (
     "planned",
@@ -135,11 +138,6 @@ def test_a_failing_commit_is_never_acknowledged_and_the_writer_reads_the_head_be
 
 
 def test_an_unknown_outcome_fails_everybody_who_waits(made: Made) -> None:
-    from concurrent.futures import Future
-
-    from counterfoil.log.batch import Appended, Batch
-    from tests.log.append.making import WRITER
-
     failing: list[FailingDatabase] = []
 
     def opened(url: str) -> Database:
@@ -186,12 +184,6 @@ def test_a_second_record_at_an_index_is_refused_by_the_database(made: Made) -> N
 
 def test_a_head_that_moves_under_the_transaction_is_refused(made: Made) -> None:
     """Compare-and-swap: the row is changed by somebody inside our own transaction; nothing of it stays."""
-    from counterfoil.log.append import append_within
-    from counterfoil.log.batch import Batch
-    from counterfoil.log.errors import HeadContradicted
-    from counterfoil.log.prepare import prepare
-    from tests.log.append.making import WRITER
-
     prepared = prepare(made.log, Batch(WRITER, [span(1)]), made.logs.keystore, made.clock, recognise=False)
     connections: list[Connection] = []
 
@@ -200,8 +192,13 @@ def test_a_head_that_moves_under_the_transaction_is_refused(made: Made) -> None:
             connections[0].exec_driver_sql("UPDATE heads SET leaf_hash = x'00' WHERE log_id = ?", (made.log.id,))
 
     logs = open_with(made, reached=reached)
-    with pytest.raises(HeadContradicted), logs.ledger.write() as connection:
-        connections.append(connection)
-        append_within(logs.appender(made.log.id), connection, [prepared])
+
+    def append() -> None:
+        with logs.ledger.write() as connection:
+            connections.append(connection)
+            append_within(logs.appender(made.log.id), connection, [prepared])
+
+    with pytest.raises(HeadContradicted):
+        append()
     logs.close()
     assert check_every_log(made.path)[made.log.id] == 2

@@ -13,7 +13,7 @@ from counterfoil.log.errors import Busy, Closing
 from counterfoil.log.prepare import Prepared
 from counterfoil.log.writer import MAX_GROUP_RECORDS, MAX_QUEUED_BYTES, MAX_QUEUED_RECORDS, LogWriter
 from counterfoil.store.errors import StorageError, UnknownOutcome
-from tests.log.append.making import WRITER, Made, check_every_log, open_with, send, span
+from tests.log.append.making import WRITER, Made, check_every_log, firsts, open_with, send, span
 
 
 def prepared(records: int, size: int = 0) -> Prepared:
@@ -111,10 +111,10 @@ def test_closing_writes_what_is_queued_and_takes_nothing_more(made: Made) -> Non
     waiting += [logs.append(made.log.id, Batch(WRITER, [span(number)])) for number in range(2, 6)]
     go_on.set()
     logs.close()
-    assert [one.result(0).seqs[0].first for one in waiting] == [2, 3, 4, 5, 6]
+    assert [firsts(one.result(0)) for one in waiting] == [[2], [3], [4], [5], [6]]
     with pytest.raises(Fault):
         send(logs, made.log, span(9))
-    writer = LogWriter("test", lambda group: [], lambda: None)
+    writer = LogWriter("test", lambda _: [], lambda: None)
     writer.close()
     with pytest.raises(Closing):
         writer.submit(prepared(1))

@@ -6,12 +6,18 @@ write is committed, and right after. Failures of the disk itself are made by fai
 
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
-from tests.attacks.store import ORIGIN, Store, open_store
+from sqlalchemy import Connection
+from sqlalchemy.exc import OperationalError
 
-from counterfoil.log.checkpoints import STEPS, latest
+from counterfoil.log.checkpoints import STEPS, Checkpointer, latest
+from counterfoil.log.signing import load_signer
+from counterfoil.store.database import Database
+from counterfoil.store.errors import UnknownOutcome
+from tests.attacks.store import ORIGIN, Store, open_store
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 
@@ -147,3 +153,40 @@ def test_crashes_in_a_row_at_every_step_while_the_log_grows_never_sign_two_histo
         notes = {row[0] for row in ledger.execute("SELECT note FROM checkpoints WHERE log_id = ?", (store.log.id,))}
     assert all(head in notes for head in heads), "whatever was signed was published in the end"
     store.close()
+
+
+class FailingDatabase(Database):
+    """A ledger whose nth commit fails: before it reached the disk, or after, when nobody can tell."""
+
+    def __init__(self, url: str, number: int, *, persisted: bool) -> None:
+        super().__init__(url)
+        self._left = number
+        self._persisted = persisted
+
+    def commit(self, connection: Connection) -> None:
+        self._left -= 1
+        if self._left == 0 and not self._persisted:
+            raise OperationalError("COMMIT", {}, OSError("disk I/O error"))
+        super().commit(connection)
+        if self._left == 0:
+            raise OperationalError("COMMIT", {}, OSError("disk I/O error"))
+
+
+@pytest.mark.parametrize("persisted", [False, True], ids=["not persisted", "persisted but failed"])
+@pytest.mark.parametrize(("number", "what"), [(1, "tiles"), (2, "publication")])
+def test_a_commit_that_fails_stops_the_run_and_the_next_one_finds_out_what_is_there(
+    store: Store, number: int, what: str, persisted: bool
+) -> None:
+    store.send(300, first=5000)
+    ledger = FailingDatabase(store.directory.ledger_url, number, persisted=persisted)
+    checkpointer = Checkpointer(ledger, store.heads, partial(load_signer, store.directory.keys), store.clock)
+    with pytest.raises(UnknownOutcome):
+        checkpointer.run_once(store.log.id)
+    assert store.heads.size_of(ORIGIN) == (802 if what == "tiles" else 1202)
+    assert published(store) == (1202 if what == "publication" and persisted else 802)
+    assert store.fsck() == []
+    # The same checkpointer goes on: it believes nothing of what it remembered.
+    checkpointer.run_once(store.log.id)
+    assert store.heads.size_of(ORIGIN) == published(store) == 1202
+    assert store.fsck() == []
+    ledger.dispose()

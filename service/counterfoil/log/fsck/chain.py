@@ -23,7 +23,6 @@ from counterfoil.log.fsck.checkpoints import RangeCheckpoints
 from counterfoil.log.fsck.collector import Collector
 from counterfoil.log.fsck.contents import RangeContents
 from counterfoil.log.fsck.job import Counts, RangeJob, Result
-from counterfoil.log.fsck.stored import stored_bytes
 from counterfoil.log.fsck.tiles import RangeTree
 from counterfoil.log.keystore import Keystore
 from counterfoil.log.links import NO_PREVIOUS
@@ -63,8 +62,8 @@ def check_range(job: RangeJob, ledger: Database, keystore: Keystore | None) -> R
             tree.tile_roots,
             folds,
             signed.roots,
-            chain.previous,
-            chain.recorded_at,
+            last_hash=chain.previous,
+            last_recorded_at=chain.recorded_at,
         )
 
 
@@ -87,7 +86,6 @@ class _Chain:
         leaves: list[tuple[int, dict[str, Any] | None]] = []
         expected = first
         for seq, data in read_leaves(self._conn, self._log.id, first, end):
-            data = stored_bytes(data)
             if seq > expected:
                 self._missing(expected, seq)
                 hashes.extend([_NO_HASH] * (seq - expected))

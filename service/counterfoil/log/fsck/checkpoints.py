@@ -14,7 +14,6 @@ from counterfoil.core.errors import CounterfoilError, EvidenceError
 from counterfoil.core.note import VerifierKey, format_note, open_note, parse_note
 from counterfoil.log.fsck.collector import Collector
 from counterfoil.log.fsck.job import LogFacts, RangeJob
-from counterfoil.log.fsck.stored import stored_bytes
 from counterfoil.log.heads import HeadStore, file_name_of
 from counterfoil.log.tables import checkpoints
 
@@ -28,7 +27,7 @@ class RangeCheckpoints:
         self._rows = _rows(conn, job)
         self._next = next(self._rows, None)
         self._more = sorted(job.sizes)
-        self._last: tuple[bytes, Checkpoint | None] = (b"", None)
+        self._last: tuple[int, bytes, Checkpoint | None] | None = None
         self.checked = 0
         self.roots: list[tuple[int, bytes]] = []
 
@@ -39,7 +38,7 @@ class RangeCheckpoints:
             row = self._next
             self._next = next(self._rows, None)
             self.checked += 1
-            checkpoint = self._verify(row.size, stored_bytes(row.note))
+            checkpoint = self._verify(row.size, row.note)
             if checkpoint is not None and (row.size, checkpoint.root) not in self.roots[-2:]:
                 self.roots.append((row.size, checkpoint.root))
                 sizes.append(row.size)
@@ -48,14 +47,14 @@ class RangeCheckpoints:
         return sorted(set(sizes))
 
     def _verify(self, size: int, note: bytes) -> Checkpoint | None:
-        if note == self._last[0]:
-            return self._last[1]  # a heartbeat: the same note once more
+        if self._last is not None and self._last[:2] == (size, note):
+            return self._last[2]  # a heartbeat: the same note once more
         checkpoint = verify_note(self._found, self._log.origin, self._log.key, note, f"the checkpoint of size {size}")
         if checkpoint is not None and checkpoint.size != size:
             message = f"a checkpoint of size {checkpoint.size} is filed under size {size}"
             self._found.add("checkpoint_size", message, attack=7)
             checkpoint = None
-        self._last = (note, checkpoint)
+        self._last = (size, note, checkpoint)
         return checkpoint
 
 

@@ -7,18 +7,27 @@ erasure or expiry record of the log covers.
 """
 
 import json
+import re
 from collections.abc import Iterator
 from typing import Any
 
+import orjson
 from sqlalchemy import Connection, Row, select
 
-from counterfoil.core.disclosure import BlobRef, Disclosure, check_blob, digest_of, encode_disclosure, parse_disclosure
+from counterfoil.core.disclosure import (
+    MAX_VALUE_DEPTH,
+    BlobRef,
+    Disclosure,
+    check_blob,
+    digest_of,
+    encode_disclosure,
+    parse_disclosure,
+)
 from counterfoil.core.errors import EvidenceError, Fault, UnsupportedError
 from counterfoil.core.record import parse_record
 from counterfoil.core.state import ContentState
 from counterfoil.log.fsck.collector import Collector
 from counterfoil.log.fsck.job import Counts, RangeJob
-from counterfoil.log.fsck.stored import stored_bytes
 from counterfoil.log.keystore import Keystore
 from counterfoil.log.records import read_leaf
 from counterfoil.log.seal import part_count, unseal, unseal_part
@@ -26,6 +35,8 @@ from counterfoil.log.tables import blobs, contents, removals
 
 MAX_KEYS_KEPT = 20_000
 """Opened data keys that one range keeps; one key serves an interaction, whose records lie close together."""
+
+_SALT = re.compile(r"[A-Za-z0-9_-]{21}[AQgw]")
 
 Leaves = list[tuple[int, dict[str, Any] | None]]
 
@@ -52,7 +63,7 @@ class RangeContents:
         sealed: dict[int, list[tuple[bytes, bytes]]] = {}
         while self._next is not None and self._next.seq < end:
             row = self._next
-            sealed.setdefault(row.seq, []).append((stored_bytes(row.key_id), stored_bytes(row.sealed)))
+            sealed.setdefault(row.seq, []).append((row.key_id, row.sealed))
             self._next = next(self._rows, None)
         self._open_keys({key_id for rows in sealed.values() for key_id, _ in rows})
         for seq, leaf in leaves:
@@ -150,10 +161,10 @@ class RangeContents:
         for row in rows:
             if row.part < at:
                 continue  # the same part, sealed under another key as well
-            key = self._open_keys({stored_bytes(row.key_id)}).get(stored_bytes(row.key_id))
+            key = self._open_keys({row.key_id}).get(row.key_id)
             if row.part > at or key is None:
                 continue
-            yield unseal_part(key, self._log.origin, reference.sha256, at, count, stored_bytes(row.sealed))
+            yield unseal_part(key, self._log.origin, reference.sha256, at, count, row.sealed)
             at += 1
         if at != count:
             raise EvidenceError("blob_part", f"{at} of {count} parts are there and have a key")
@@ -191,10 +202,35 @@ def _open_disclosure(part: bytes, fields: dict[str, str]) -> tuple[str, Disclosu
     name = fields.get(digest_of(encoded))
     if name is None:
         raise EvidenceError("disclosure", "sealed content holds a disclosure that the leaf does not commit to")
-    disclosure = parse_disclosure(encoded)
+    disclosure = parse_part(part, encoded)
     if disclosure.name != name:
         raise EvidenceError("disclosure", f"the disclosure of {name} carries another name")
     return name, disclosure
+
+
+def parse_part(part: bytes, encoded: str) -> Disclosure:
+    """Parse the JSON bytes of a disclosure as strictly as `core.disclosure.parse_disclosure`, but faster where good.
+
+    What orjson prints again byte for byte has no key twice and no second spelling; what has at most 64 brackets is not
+    nested deeper than 64; 22 characters with four zero bits at the end are 16 bytes of base64url. All else goes to
+    `parse_disclosure`, which has the last word.
+    """
+    try:
+        found = orjson.loads(part)
+        if (
+            type(found) is list
+            and len(found) == 3
+            and type(found[0]) is str
+            and type(found[1]) is str
+            and found[1]
+            and _SALT.fullmatch(found[0])
+            and part.count(b"[") + part.count(b"{") <= MAX_VALUE_DEPTH
+            and orjson.dumps(found) == part
+        ):
+            return Disclosure(*found)
+    except (ValueError, TypeError):
+        pass
+    return parse_disclosure(encoded)
 
 
 class _Removals:

@@ -19,7 +19,6 @@ from counterfoil.log.finding import Finding
 from counterfoil.log.fsck.checkpoints import check_none_ahead, find_unknown_heads, verify_note
 from counterfoil.log.fsck.collector import Collector
 from counterfoil.log.fsck.job import LogFacts, Sources
-from counterfoil.log.fsck.stored import stored_bytes
 from counterfoil.log.fsck.tiles import check_no_further_tiles
 from counterfoil.log.heads import HeadStore
 from counterfoil.log.records import read_leaves
@@ -95,14 +94,14 @@ def _state(conn: Connection, row: Any, store: HeadStore, sources: Sources, decla
     published = conn.execute(select(func.max(checkpoints.c.size)).where(checkpoints.c.log_id == row.id)).scalar() or 0
     signed_size = max(head.size if head else 0, published)
     facts = LogFacts(row.id, row.origin, key, size, signed_size)
-    if row.closed_us is None:
-        declared = None
-    if published and not is_kept:
-        found.add("head_store_missing", f"size {published} was published, but no signed head is kept", attack=6)
-    if head is not None:
-        _check_head_store(found, facts, head, published, declared)
+    if declared is not None and (
+        row.closed_us is None or declared.size != size or declared.from_size < facts.signed_size
+    ):
+        declared = None  # it does not cover what is here
+    if declared is None:
+        _check_head_store(found, facts, is_kept, head, published)
     stored = conn.execute(select(heads).where(heads.c.log_id == row.id)).one_or_none()
-    head_row = None if stored is None else (stored.size, stored_bytes(stored.leaf_hash), stored.recorded_us)
+    head_row = None if stored is None else (stored.size, stored.leaf_hash, stored.recorded_us)
     if head_row is None or head_row[0] != size:
         at = "is missing" if head_row is None else f"says {head_row[0]} records"
         found.add("head_row", f"the head row {at}, but {size} are stored", attack=5)
@@ -126,9 +125,13 @@ def _signed_head(store: HeadStore, origin: str, sources: Sources, found: Collect
 
 
 def _check_head_store(
-    found: Collector, facts: LogFacts, head: Checkpoint, published: int, declared: Declared | None
+    found: Collector, facts: LogFacts, is_kept: bool, head: Checkpoint | None, published: int
 ) -> None:
-    if head.size > facts.size and not (declared and declared.from_size >= head.size and declared.size == facts.size):
+    if published and not is_kept:
+        found.add("head_store_missing", f"size {published} was published, but no signed head is kept", attack=6)
+    if head is None:
+        return
+    if head.size > facts.size:
         message = (
             f"size {head.size} was signed, but the ledger holds {facts.size} records: it was rolled back to an older "
             "copy, or its tail was cut"

@@ -106,5 +106,7 @@ class Result:
     tile_roots: list[bytes] = field(default_factory=list)
     folds: dict[int, bytes] = field(default_factory=dict)
     signed_roots: list[tuple[int, bytes]] = field(default_factory=list)
+    complete: bool = True
+    """False where the range could not be read to its end: then nothing above it can be computed."""
     last_hash: bytes = b""
     last_recorded_at: str = ""

@@ -14,7 +14,6 @@ from counterfoil.core.right_edge import RightEdge
 from counterfoil.core.tiles import TILE_HEIGHT, TILE_WIDTH, Tile
 from counterfoil.log.fsck.collector import Collector
 from counterfoil.log.fsck.job import LogFacts
-from counterfoil.log.fsck.stored import stored_bytes
 from counterfoil.log.tables import tiles
 
 
@@ -66,7 +65,7 @@ class RangeTree:
                 self._found.add("tile_missing", f"{Tile(0, n).path()} is not stored", attack=1)
             return
         self.compared += 1
-        compare_tile(self._found, Tile(0, n), stored_bytes(stored.hashes), stored_bytes(stored.root), hashes, root)
+        compare_tile(self._found, Tile(0, n), stored.hashes, stored.root, hashes, root)
 
 
 class UpperTree:
@@ -107,9 +106,7 @@ class UpperTree:
         ).one_or_none()
         if stored is not None:
             self.compared += 1
-            compare_tile(
-                self._found, Tile(level, n), stored_bytes(stored.hashes), stored_bytes(stored.root), hashes, root
-            )
+            compare_tile(self._found, Tile(level, n), stored.hashes, stored.root, hashes, root)
         elif ((n + 1) * TILE_WIDTH) << (TILE_HEIGHT * level) <= self._log.signed_size:
             self._found.add("tile_missing", f"{Tile(level, n).path()} is not stored", attack=1)
         self._add(conn, level + 1, root)

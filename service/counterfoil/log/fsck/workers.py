@@ -11,12 +11,15 @@ from multiprocessing import get_context
 from os import cpu_count
 from types import TracebackType
 
+from sqlalchemy.exc import DatabaseError
+
 from counterfoil.log.finding import Finding
 from counterfoil.log.fsck.arrivals import check_arrivals
 from counterfoil.log.fsck.chain import check_range
 from counterfoil.log.fsck.job import ArrivalsJob, Counts, Job, RangeJob, Result, Sources
 from counterfoil.log.keystore import Keystore
 from counterfoil.store.database import Database, open_keystore
+from counterfoil.store.errors import StorageError
 
 INLINE_RECORDS = 20_000
 """Below this many records starting processes takes longer than the check."""
@@ -45,9 +48,10 @@ class _Stores:
                     return check_arrivals(job, self.ledger)
         except (TypeError, ValueError, AttributeError) as error:
             # Values of a type that nothing of ours ever writes: damage, which must be named and hide nothing else.
-            what = f"{job.first} to {job.end}" if isinstance(job, RangeJob) else "arrivals"
-            message = f"a row holds a value of a type that is never stored there ({what}): {error}"
-            return Result([Finding("row_type", job.log.origin, None, message, 1)], Counts())
+            return _unreadable(job, "row_type", f"a row holds a value of a type that is never stored there: {error}")
+        except (StorageError, DatabaseError) as error:
+            # A page that is no page any more, say. The other ranges may be whole.
+            return _unreadable(job, "store_unreadable", f"the database cannot be read here: {error}")
 
     def dispose(self) -> None:
         self.ledger.dispose()
@@ -97,6 +101,16 @@ class Workers:
         while waiting:
             first, future = waiting.popleft()
             yield first, future.result()
+
+
+def _unreadable(job: Job, check: str, message: str) -> Result:
+    """The finding of a part that could not be checked, on one line."""
+    if isinstance(job, RangeJob):
+        where = f"records {job.first} to {job.end - 1}, and every root above them, were not checked"
+    else:
+        where = "some arrivals were not checked"
+    text = f"{where}: {' '.join(message.split())}"
+    return Result([Finding(check, job.log.origin, None, text, 1)], Counts(), complete=False)
 
 
 _stores: _Stores | None = None

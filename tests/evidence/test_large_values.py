@@ -1,0 +1,73 @@
+"""Large values are files of their own; memory does not grow with the number of records."""
+
+from __future__ import annotations
+
+import json
+import tracemalloc
+from pathlib import Path
+
+from counterfoil.evidence.bundle import BuildSettings, build_bundle
+from counterfoil.evidence.policy import bundle_signer
+from counterfoil.evidence.request import parse_request
+from counterfoil.evidence.run import RunFacts
+from counterfoil.evidence.snapshot import Snapshot
+from counterfoil.evidence.software import running_software
+from tests.evidence.house import House, fill, record, unpack
+
+MIB = 1024 * 1024
+
+
+def test_a_value_over_the_inline_limit_is_a_file_and_the_bundle_verifies(fresh_house: House) -> None:
+    house = fresh_house
+    output = "".join(f"line {number} of a long answer\n" for number in range(120_000))
+    house.append([record("model_call", 500, words={"output": output, "attributes": [{"key": "a"}]})])
+    bundle = house.export(filter={"interaction": "conv-125"})
+    files = unpack(bundle)
+    (name,) = [name for name in files if name.startswith("data/blobs/")]
+    assert json.loads(files[name]) == output
+    row = json.loads(files["data/records.ndjson"])
+    assert row["content.output"] == f"[{len(files[name])} bytes: {name}]"
+    assert house.verify(bundle).result == "VERIFIED"
+
+
+def test_a_withheld_large_value_is_not_in_the_bundle(fresh_house: House) -> None:
+    house = fresh_house
+    house.append([record("model_call", 500, words={"output": "x" * (2 * MIB)})])
+    bundle = house.export(content={"fields": ["rationale"]})
+    assert not [name for name in unpack(bundle) if name.startswith("data/blobs/")]
+    assert house.verify(bundle).result == "VERIFIED"
+
+
+def test_values_that_shrink_a_thousandfold_are_stored_so_that_the_bundle_verifies(fresh_house: House) -> None:
+    house = fresh_house
+    house.append(
+        [record("model_call", 500 + n, words={"output": "a" * 900_000, "result": "b" * 900_000}) for n in range(4)]
+    )
+    house.append([record("model_call", 600, words={"output": "a" * (3 * MIB)})])
+    bundle = house.export(filter={"kind": "model_call"})
+    assert house.verify(bundle).result == "VERIFIED"
+
+
+def peak_of(house: House, path: Path) -> int:
+    """Bytes of Python's own memory at the worst moment of a build."""
+    request = parse_request({"log": "main", "purpose": "memory"})
+    run = RunFacts("exp", "anna", "auditor", "now", "2026-11-22T00:00:00.000000Z", False)
+    settings = BuildSettings(bundle_signer(house.logs), running_software(), path)
+    tracemalloc.start()
+    try:
+        with house.logs.ledger.read() as connection, (path / "memory.zip").open("wb") as out:
+            build_bundle(out, Snapshot(connection, house.logs, house.log), request, run, settings)
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+def test_memory_does_not_grow_with_the_number_of_records(fresh_house: House, tmp_path: Path) -> None:
+    house = fresh_house
+    # Past every bound of the report, which is the only thing that is collected in memory.
+    fill(house, 550, batch=110, first=1_000)
+    peak_of(house, tmp_path)
+    few = peak_of(house, tmp_path)
+    fill(house, 550, batch=110, first=3_000)
+    many = peak_of(house, tmp_path)
+    assert many - few < 2 * MIB, (few, many)

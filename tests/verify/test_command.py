@@ -1,0 +1,156 @@
+"""The command: exit status, text for people, JSON for programs, and hostile text that stays text."""
+
+from __future__ import annotations
+
+import io
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from counterfoil.verify.command import main, show_progress
+from counterfoil.verify.report import Outcome, Report, Step, Verdict, escape, format_text
+from tests.verify.build import Plan, build, policy_text
+from tests.verify.cases import FOLDER
+from tests.verify.log import Tree, chain, make_records
+
+GOOD = str(FOLDER / "good_range" / "bundle.zip")
+POLICY = ("--policy", str(FOLDER / "policy.toml"))
+
+
+def test_a_good_bundle_is_verified_and_said_to_be(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([GOOD, *POLICY]) == 0
+    out, err = capsys.readouterr()
+    assert out.rstrip().endswith("\nVERIFIED")
+    assert err == ""
+    for number in range(1, 14):
+        assert f"\n{number:>3}  " in out
+    assert "Not proven:" in out
+    assert "Log: log.example/acme/main, 5 records at the checkpoint" in out
+    assert "Attested by: log.example/bundles" in out
+    assert "Witnesses: w1.example at 2025-11-22T09:26:40.000000Z" in out
+
+
+def test_a_bad_bundle_is_rejected_with_step_file_and_reason(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([str(FOLDER / "9_disclosure_changed_fail" / "bundle.zip"), *POLICY]) == 1
+    out = capsys.readouterr().out
+    assert "  9  FAIL" in out
+    assert "data/disclosures.ndjson; record 3: field rationale does not match" in out
+    assert "not checked (the run ended before)" in out
+    assert out.rstrip().endswith("REJECTED: step 9")
+
+
+def test_without_a_policy_the_result_is_incomplete(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([GOOD]) == 2
+    assert capsys.readouterr().out.rstrip().endswith("INCOMPLETE: self-consistent only")
+
+
+def test_json_says_the_same_for_programs(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([str(FOLDER / "7_other_log_fail" / "bundle.zip"), *POLICY, "--json"]) == 1
+    value = json.loads(capsys.readouterr().out)
+    assert value["result"] == "REJECTED"
+    assert value["steps"][6] == {
+        **{"number": 7, "name": "every leaf well-formed and in order", "outcome": "failed", "check": "log"},
+        **{"file": "data/leaves/000.p/5", "message": "record 3 is of another log"},
+    }
+    assert value["population"]["origin"] == "log.example/acme/main"
+
+
+def test_a_timestamp_and_its_reference_time(capsys: pytest.CaptureFixture[str]) -> None:
+    folder = FOLDER / "good_timestamped"
+    arguments = [str(folder / "bundle.zip"), "--policy", str(folder / "policy.toml")]
+    assert main(arguments) == 0
+    assert "by CN=Test authority" in capsys.readouterr().out
+    assert main([*arguments, "--at", "2020-01-01T00:00:00Z"]) == 1
+    assert "REJECTED: step 4" in capsys.readouterr().out
+    folder = FOLDER / "4_token_after_reference_time_fail"
+    assert main([str(folder / "bundle.zip"), "--policy", str(folder / "policy.toml")]) == 1
+    assert main([GOOD.replace("good_range", "good_timestamped"), *POLICY]) == 0
+    assert "the policy names no timestamp root" in capsys.readouterr().out
+
+
+def test_a_timestamp_without_any_policy_is_only_sound_in_itself(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([GOOD.replace("good_range", "good_timestamped")]) == 2
+    assert "the token is sound in itself" in capsys.readouterr().out
+
+
+def test_an_earlier_checkpoint_is_taken_from_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "kept").write_bytes(Tree(chain(make_records(5))).note(5))
+    assert main([GOOD, *POLICY, "--since", str(tmp_path / "kept")]) == 0
+    assert "the log only grew from 5 to 5 leaves" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["nothing.zip"], "cannot read the bundle"),
+        ([GOOD, "--policy", "nothing.toml"], "cannot read nothing.toml"),
+        ([GOOD, "--policy", GOOD], "is not UTF-8"),
+        ([GOOD, "--since", "/"], "cannot read /"),
+        ([GOOD, "--at", "noon"], "no RFC 3339 time"),
+    ],
+)
+def test_a_wrong_command_line_says_what_is_wrong(
+    arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(arguments) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert message in err
+
+
+def test_a_file_over_its_limit_is_not_read(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "big").write_bytes(bytes(2 << 20))
+    assert main([GOOD, "--policy", str(tmp_path / "big")]) == 2
+    assert "over the limit" in capsys.readouterr().err
+
+
+def test_help_has_an_example(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    out = capsys.readouterr().out
+    assert "counterfoil-verify counterfoil-main-0-900.zip --policy trusted.toml" in out
+    assert "exit status: 0 VERIFIED, 1 REJECTED" in out
+
+
+def test_progress_is_shown_on_a_terminal_and_wiped(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    assert main([GOOD, *POLICY, "--workers", "1"]) == 0
+    assert "step 7 (every leaf well-formed and in order): 100 %" in terminal.getvalue()
+    assert terminal.getvalue().endswith("\r\x1b[K")
+
+
+def test_progress_is_not_written_more_often_than_ten_times_a_second() -> None:
+    terminal = io.StringIO()
+    show = show_progress(terminal)
+    for done in range(50):
+        show(2, done, 1_000)
+    assert terminal.getvalue().count("step 2") < 10
+
+
+def test_hostile_text_cannot_leave_its_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert escape("a\x1b[2Jb\nVERIFIED\u202e\u2028") == "a\\x1b[2Jb\\nVERIFIED\\u202e\\u2028"
+    assert escape("Zürich €") == "Zürich €"
+    evil = "a\x1b[2J\nVERIFIED"
+    plan = Plan(population=lambda value: value.update(origin=evil))
+    (tmp_path / "evil.zip").write_bytes(build(plan))
+    (tmp_path / "policy.toml").write_text(policy_text())
+    assert main([str(tmp_path / "evil.zip"), "--policy", str(tmp_path / "policy.toml")]) == 1
+    out = capsys.readouterr().out
+    assert "\x1b" not in out
+    assert out.count("\nVERIFIED") == 0
+
+
+def test_a_report_without_records_says_so() -> None:
+    steps = tuple(Step(number, Outcome.PASSED) for number in range(1, 14))
+    population = {"origin": "o", "tree_size": 3, "root": "r", "form": "range", "range": [2, 2], "filter": "", "count": 0}
+    text = format_text(Report(Verdict.VERIFIED, steps, population=population | {"hash_total": "h"}), "b.zip")
+    assert "from no records, filter (none: all)" in text
+    assert "Not proven" not in text
+    assert [verdict.exit_status for verdict in Verdict] == [0, 1, 2]
