@@ -82,6 +82,7 @@ def _bare_app(lifespan: Lifespan[FastAPI] | None = None) -> FastAPI:
         description=DESCRIPTION,
         license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
         docs_url=None,
+        redirect_slashes=False,
         redoc_url=None,
     )
     problems.install(app)

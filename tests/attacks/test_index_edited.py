@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from counterfoil.log.batch import Batch
+from counterfoil.store.database import open_index
 from counterfoil.trails.check_index import check_index
 from counterfoil.trails.tables import record_id
 from tests.trails.site import Site, event, make_site
@@ -57,7 +59,7 @@ def attacked(site: Site, *statements: str) -> dict[str, set[int | None]]:
             index.execute(statement)
     found: dict[str, set[int | None]] = {}
     for finding in check_index(site.stores):
-        assert finding.attack == 3
+        assert finding.attack == (None if finding.check == "index_version" else 3)
         found.setdefault(finding.check, set()).add(finding.seq)
     return found
 
@@ -73,6 +75,12 @@ def code(site: Site, text: str) -> int:
 
 def test_an_index_that_nobody_touched_has_no_findings(site: Site) -> None:
     assert list(check_index(site.stores)) == []
+
+
+def test_an_index_that_was_never_built_has_no_findings(site: Site, tmp_path: Path) -> None:
+    empty = open_index(f"sqlite:///{tmp_path / 'index.db'}")
+    assert list(check_index(replace(site.stores, index=empty))) == []
+    empty.dispose()
 
 
 def test_an_index_that_lags_behind_the_log_has_no_findings(site: Site) -> None:

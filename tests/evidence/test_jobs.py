@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import stat
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -17,7 +19,7 @@ from counterfoil.identity.roles import Role
 from counterfoil.log.batch import LogInfo
 from counterfoil.log.contents import open_contents, parse_leaves
 from counterfoil.log.records import head, read_leaves
-from tests.evidence.house import House, unpack
+from tests.evidence.house import House, fill, unpack
 
 ASKED = {"log": "main", "purpose": "complaint 2026-113"}
 
@@ -90,6 +92,21 @@ def test_a_bundle_that_was_changed_after_its_release_does_not_leave_whole(fresh_
     path.unlink()
     with pytest.raises(Fault, match="is not where it was put"):
         house.evidence.open_bundle(house.principal(), job.id)
+
+
+def test_a_row_that_somebody_edited_does_not_choose_which_file_leaves(fresh_house: House) -> None:
+    house = fresh_house
+    path = house.export()
+    (job, _), *_ = house.evidence.list(house.principal(), 10, None).jobs
+    secret = house.directory.keys / "master.key"
+    digest = hashlib.sha256(secret.read_bytes()).digest()
+    set_status(house, job.id, path="../keys/master.key", size=secret.stat().st_size, digest=digest)
+    with pytest.raises(Fault, match="is not where it was put"):
+        house.evidence.open_bundle(house.principal(), job.id)
+    set_status(house, job.id, path="../keys/master.key", size=path.stat().st_size)
+    _, _, chunks = house.evidence.open_bundle(house.principal(), job.id)
+    with pytest.raises(Fault, match="is not the bundle that was released"):
+        b"".join(chunks)
 
 
 @pytest.mark.parametrize("status", [Status.BUILDING, Status.VERIFYING])
@@ -206,6 +223,38 @@ def test_the_same_idempotency_key_gives_the_same_job_and_one_record(fresh_house:
     assert refused.value.code == "idempotency_conflict"
     other, _ = house.evidence.request(house.principal(Role.REVIEWER), ASKED, idempotency_key="a key")
     assert other.id != first.id
+
+
+def test_one_key_sent_many_times_at_once_is_one_job(fresh_house: House) -> None:
+    house = fresh_house
+    with ThreadPoolExecutor(8) as pool:
+        asked = [pool.submit(house.evidence.request, house.principal(), ASKED, idempotency_key="k") for _ in range(8)]
+        ids = {future.result()[0].id for future in asked}
+    assert len(ids) == 1
+    assert [job.id for job, _ in house.evidence.list(house.principal(), 10, None).jobs] == list(ids)
+
+
+def test_a_bundle_is_of_one_state_of_the_log_while_agents_go_on_writing(fresh_house: House) -> None:
+    house = fresh_house
+    stop = threading.Event()
+
+    def write() -> None:
+        number = 100
+        while not stop.is_set():
+            fill(house, 4, first=number)
+            number += 4
+
+    with ThreadPoolExecutor(1) as pool:
+        writing = pool.submit(write)
+        try:
+            paths = [house.export() for _ in range(4)]
+        finally:
+            stop.set()
+        writing.result()
+    sizes = [int(unpack(path)["data/checkpoint"].split(b"\n")[1]) for path in paths]
+    assert sizes == sorted(sizes)
+    assert sizes[0] < sizes[-1]
+    assert all(house.verify(path).result == "VERIFIED" for path in paths)
 
 
 @pytest.mark.parametrize("key", ["", "x" * 256, "é", "a\nb"])

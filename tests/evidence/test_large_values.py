@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import tracemalloc
 from pathlib import Path
@@ -45,6 +46,21 @@ def test_values_that_shrink_a_thousandfold_are_stored_so_that_the_bundle_verifie
     )
     house.append([record("model_call", 600, words={"output": "a" * (3 * MIB)})])
     bundle = house.export(filter={"kind": "model_call"})
+    assert house.verify(bundle).result == "VERIFIED"
+
+
+def test_numbers_beyond_sixty_four_bits_do_not_stop_an_export_and_are_exact_in_the_disclosures(
+    fresh_house: House,
+) -> None:
+    house = fresh_house
+    words = {"output": 2**80, "result": {"n": 10**30, "x": 0.5}, "rationale": '{"big": 123456789012345678901234567890}'}
+    house.append([record("decision", 700, words=words)])
+    bundle = house.export(filter={"interaction": "conv-175"})
+    files = unpack(bundle)
+    disclosed = [json.loads(line)["disclosure"] for line in files["data/disclosures.ndjson"].splitlines()]
+    values = [json.loads(base64.urlsafe_b64decode(each + "=" * (-len(each) % 4)))[2] for each in disclosed]
+    assert 2**80 in values
+    assert {"n": 10**30, "x": 0.5} in values
     assert house.verify(bundle).result == "VERIFIED"
 
 

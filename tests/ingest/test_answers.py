@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 
 import pytest
-from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, RetryInfo
-from google.rpc.status_pb2 import Status
+from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, RetryInfo  # type: ignore[import-untyped]  # it has no py.typed
+from google.rpc.status_pb2 import Status  # type: ignore[import-untyped]  # it has no py.typed
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceResponse
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 
@@ -16,7 +16,7 @@ from counterfoil.ingest.media import Encoding, parse_content_type
 from counterfoil.ingest.response import METRICS_WARNING, describe_refusals, format_response
 from counterfoil.ingest.signal import Signal
 from counterfoil.ingest.status import ExportError, error_of, format_status, headers_of
-from counterfoil.log.errors import Busy, ClockBehind, Closing, LogRolledBack
+from counterfoil.log.errors import Busy, ClockBehind, Closing, HeadContradicted, LogRolledBack
 from counterfoil.mapping.draft import Refused
 from counterfoil.store.errors import StorageError, UnknownOutcome
 
@@ -89,7 +89,8 @@ def test_a_missing_key_says_how_to_authenticate() -> None:
         (ClockBehind("61 s"), 503, "clock_behind"),
         (LogRolledBack("head store is ahead"), 503, "log_rolled_back"),
         (Fault("a bug"), 500, "internal"),
-        (EvidenceError("record", "damaged"), 500, "internal"),
+        (HeadContradicted("the head row does not agree"), 503, "head_contradicted"),
+        (EvidenceError("record", "damaged"), 503, "evidence_damaged"),
     ],
 )
 def test_trouble_of_the_store_is_never_500(error: CounterfoilError, http_status: int, code: str) -> None:

@@ -18,8 +18,8 @@ from typing import Any
 import httpx
 import pytest
 import zstandard
-from google.rpc.error_details_pb2 import BadRequest
-from google.rpc.status_pb2 import Status
+from google.rpc.error_details_pb2 import BadRequest  # type: ignore[import-untyped]  # it has no py.typed
+from google.rpc.status_pb2 import Status  # type: ignore[import-untyped]  # it has no py.typed
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceResponse
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 
@@ -330,19 +330,19 @@ ROWS = [
     Row("over 16 MiB as sent", lambda _: bytes(MAX_BODY_BYTES + 1), 413, "body_too_large", limit=MAX_BODY_BYTES),
     Row("over 16 MiB of JSON", _large_json, 413, "body_too_large", content_type=JSON, limit=MAX_BODY_BYTES),
     Row(
-        "a million empty spans and more",
-        lambda _: gzip.compress(_field(1, _field(2, b"\x12\x00" * 1_000_001))),
+        "half a million empty spans and more",
+        lambda _: gzip.compress(_field(1, _field(2, b"\x12\x00" * 500_001))),
         413,
         "too_many_values|ratio_too_high",
         headers=GZIP,
     ),
     Row(
-        "a million empty objects and more",
-        lambda _: b'{"x":[' + b"{}," * 1_000_000 + b"{}]}",
+        "half a million empty objects and more",
+        lambda _: b'{"x":[' + b"{}," * 500_000 + b"{}]}",
         413,
         "too_many_values",
         content_type=JSON,
-        limit=1_000_000,
+        limit=500_000,
     ),
     # -- what is not OTLP at all
     Row("no content type", _traces(1), 415, "unsupported_media_type", content_type=None),
@@ -411,4 +411,4 @@ def _said(row: Row, response: httpx.Response) -> str:
         bad = BadRequest()
         assert any(detail.Unpack(bad) for detail in status.details)
         assert row.item in {violation.field for violation in bad.field_violations}
-    return status.message
+    return str(status.message)

@@ -7,7 +7,7 @@ import gzip
 import hashlib
 import tracemalloc
 import zlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 import pytest
 import zstandard
@@ -27,7 +27,7 @@ from counterfoil.ingest.status import ExportError
 LIMITS = Limits(body_bytes=10_000, inflated_bytes=100_000, ratio=50)
 TEXT = b"".join(b"a decision and its reason, number %d\n" % n for n in range(400))
 
-CODERS = {
+CODERS: dict[str, Callable[[bytes], bytes]] = {
     "gzip": gzip.compress,
     "deflate": zlib.compress,
     "zstd": lambda data: zstandard.ZstdCompressor().compress(data),
@@ -189,6 +189,7 @@ def test_a_body_that_announced_nothing_is_refused_where_it_passes_the_limit() ->
 
 def test_a_body_that_does_not_arrive_in_time_may_be_sent_again() -> None:
     limits = Limits(body_timeout_s=0.05)
+    sizes: list[int] = []
     with pytest.raises(ExportError, match="2 bytes did") as caught:
-        asyncio.run(read_body(_chunks(b"ab", b"c", pause_s=0.03), limits, [].append))
+        asyncio.run(read_body(_chunks(b"ab", b"c", pause_s=0.03), limits, sizes.append))
     assert caught.value.http_status == 503

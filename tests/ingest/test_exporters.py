@@ -133,8 +133,7 @@ def javascript(pytestconfig: pytest.Config) -> Path:
     """The folder with `send.mjs` and its exporters: installed once, whoever comes first."""
     if shutil.which("npm") is None:
         pytest.skip("npm is not installed; CI has it")
-    folder = pytestconfig.cache.mkdir("otlp-javascript") if pytestconfig.cache else None
-    assert folder is not None, "pytest's cache is switched off"
+    folder = pytestconfig.cache.mkdir("otlp-javascript")
     with (folder / ".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         wanted = (JAVASCRIPT / "package-lock.json").read_text()

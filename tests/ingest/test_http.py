@@ -8,12 +8,13 @@ import json
 import socket
 import time
 import zlib
+from collections.abc import Callable
 from urllib.parse import urlsplit
 
 import httpx
 import pytest
 import zstandard
-from google.rpc.status_pb2 import Status
+from google.rpc.status_pb2 import Status  # type: ignore[import-untyped]  # it has no py.typed
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceResponse
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
     ExportMetricsServiceRequest,
@@ -42,7 +43,7 @@ def post_spans(service: RunningService, name: str, headers: dict[str, str]) -> i
     return service.client.post("/v1/traces", content=body, headers={"Content-Type": PROTOBUF, **headers}).status_code
 
 
-CODERS = {
+CODERS: dict[str, Callable[[bytes], bytes]] = {
     "identity": lambda data: data,
     "gzip": gzip.compress,
     "x-gzip": gzip.compress,
@@ -182,7 +183,7 @@ def test_without_a_valid_key_nothing_is_taken(
 def test_a_wrong_key_is_told_before_the_body_is_read(service: RunningService) -> None:
     """The server answers while the body has not been sent at all."""
     where = urlsplit(service.url)
-    with socket.create_connection((where.hostname, where.port), timeout=10) as connection:  # type: ignore[arg-type]  # it has both
+    with socket.create_connection((where.hostname, where.port), timeout=10) as connection:
         connection.sendall(
             b"POST /v1/traces HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 1000000\r\n\r\n"
         )
@@ -192,7 +193,7 @@ def test_a_wrong_key_is_told_before_the_body_is_read(service: RunningService) ->
 def test_a_body_that_announces_too_much_is_refused_before_it_is_sent(service: RunningService) -> None:
     where = urlsplit(service.url)
     key = service.made.keys["writer"].key
-    with socket.create_connection((where.hostname, where.port), timeout=10) as connection:  # type: ignore[arg-type]  # it has both
+    with socket.create_connection((where.hostname, where.port), timeout=10) as connection:
         connection.sendall(
             b"POST /v1/traces HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
             b"x-api-key: " + key.encode() + b"\r\nContent-Length: 16777217\r\n\r\n"

@@ -26,18 +26,22 @@ FILES = [*agent_span_files(".bin"), *agent_span_files(".otlp.json")]
 def single_items(request: Any) -> list[Any]:
     """Every item of a request as a request of one item."""
     out = []
-    traces = isinstance(request, ExportTraceServiceRequest)
-    for group in request.resource_spans if traces else request.resource_logs:
-        for scope in group.scope_spans if traces else group.scope_logs:
-            for item in scope.spans if traces else scope.log_records:
+    outer_name, inner_name, item_name = (
+        ("resource_spans", "scope_spans", "spans")
+        if isinstance(request, ExportTraceServiceRequest)
+        else ("resource_logs", "scope_logs", "log_records")
+    )
+    for group in getattr(request, outer_name):
+        for scope in getattr(group, inner_name):
+            for item in getattr(scope, item_name):
                 one = type(request)()
-                outer = one.resource_spans.add() if traces else one.resource_logs.add()
+                outer = getattr(one, outer_name).add()
                 outer.CopyFrom(group)
-                del (outer.scope_spans if traces else outer.scope_logs)[:]
-                inner = outer.scope_spans.add() if traces else outer.scope_logs.add()
+                outer.ClearField(inner_name)
+                inner = getattr(outer, inner_name).add()
                 inner.CopyFrom(scope)
-                del (inner.spans if traces else inner.log_records)[:]
-                (inner.spans if traces else inner.log_records).add().CopyFrom(item)
+                inner.ClearField(item_name)
+                getattr(inner, item_name).add().CopyFrom(item)
                 out.append(one)
     return out
 
@@ -45,13 +49,13 @@ def single_items(request: Any) -> list[Any]:
 def request_of(body: bytes, content_type: str, logs: bool) -> Any:
     """The bytes as one protobuf request, whatever the encoding."""
     decoded = (decode_logs if logs else decode_traces)(body, content_type)
-    request = ExportLogsServiceRequest() if logs else ExportTraceServiceRequest()
+    request: Any = ExportLogsServiceRequest() if logs else ExportTraceServiceRequest()
     for group in decoded.groups:
-        outer = request.resource_logs.add() if logs else request.resource_spans.add()
+        outer = (request.resource_logs if logs else request.resource_spans).add()
         if group.resource is not None:
             outer.resource.CopyFrom(group.resource)
         outer.schema_url = group.resource_schema_url
-        inner = outer.scope_logs.add() if logs else outer.scope_spans.add()
+        inner = (outer.scope_logs if logs else outer.scope_spans).add()
         if group.scope is not None:
             inner.scope.CopyFrom(group.scope)
         inner.schema_url = group.scope_schema_url

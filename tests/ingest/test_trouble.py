@@ -21,14 +21,16 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 from fastapi import FastAPI
-from google.rpc.status_pb2 import Status
+from google.rpc.status_pb2 import Status  # type: ignore[import-untyped]  # it has no py.typed
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 from sqlalchemy import event
 from starlette.requests import ClientDisconnect
 
+from counterfoil.ingest.decoding import decode_and_map
 from counterfoil.ingest.endpoint import router
 from counterfoil.ingest.limits import Limits
 from counterfoil.ingest.media import Encoding
-from counterfoil.ingest.refusals import MAX_REFUSAL_RECORDS
+from counterfoil.ingest.refusals import MAX_REFUSAL_RECORDS, REFUSAL_WINDOW_S
 from counterfoil.ingest.service import Answer, Call, Ingest
 from counterfoil.ingest.signal import Signal
 from counterfoil.ingest.status import ExportError, headers_of
@@ -345,6 +347,46 @@ def test_a_client_that_is_gone_gives_back_what_it_was_admitted_for(made_director
         asyncio.run(run())
     assert ingest.in_flight == (0, 0)
     ingest.close()
+
+
+def test_an_item_that_only_the_log_finds_unlawful_is_named_and_recorded_and_the_rest_is_kept(
+    made_directory: Made, logs: Logs
+) -> None:
+    ingest = Ingest(logs)
+    body = traces("late", 3).SerializeToString()
+    mapped = decode_and_map(Signal.TRACES, body, Encoding.PROTOBUF, Limits())
+    mapped.items[1].drafts[0].facts["name"] = "no token at all, but words"
+    call = Call(Signal.TRACES, Encoding.PROTOBUF, log_of(logs), made_directory.keys["writer"].id)
+    before = size_of(logs)
+    answer = asyncio.run(ingest.finish(call, Encoding.PROTOBUF, ingest.submit(call, mapped, body), body))
+    partial = ExportTraceServiceResponse.FromString(answer.body).partial_success
+    assert partial.rejected_spans == 1
+    assert f"span_id={mapped.items[1].span_id.hex()}" in partial.error_message
+    assert partial.error_message.startswith("1 of 3 spans refused")
+    ingest.close()
+    with open_disk(made_directory) as disk:
+        assert [leaf["kind"] for leaf in disk.leaves(before)] == ["model_call", "model_call", "refusal"]
+
+
+def test_counts_in_a_batch_that_was_not_written_are_kept(made_directory: Made, logs: Logs) -> None:
+    now_s = [0.0]
+    ingest = Ingest(logs, now_s=lambda: now_s[0])
+    for number in range(MAX_REFUSAL_RECORDS + 3):
+        with pytest.raises(ExportError):
+            export(ingest, logs, made_directory, b"\xff" * (number + 1))
+    now_s[0] = REFUSAL_WINDOW_S
+    holder = sqlite3.connect(made_directory.directory.ledger_file, isolation_level=None)
+    holder.execute("BEGIN IMMEDIATE")
+    refused(ingest, logs, made_directory, traces("with counts").SerializeToString())
+    holder.execute("ROLLBACK")
+    holder.close()
+    before = size_of(logs)
+    export(ingest, logs, made_directory, traces("with counts").SerializeToString())
+    ingest.close()
+    with open_disk(made_directory) as disk:
+        leaves = disk.leaves(before)
+        assert [leaf["kind"] for leaf in leaves] == ["model_call", "refusal"]
+        assert leaves[1]["refusal"]["count"] == 3
 
 
 def test_a_mistake_of_ours_is_500_as_a_status_that_tells_nothing() -> None:

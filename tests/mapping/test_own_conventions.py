@@ -446,6 +446,14 @@ def test_attributes_that_agree_are_promoted_together() -> None:
     ]
 
 
+def test_attributes_that_only_compare_as_equal_are_two_values() -> None:
+    draft = map_span({"gen_ai.input.messages": 0.0, "gen_ai.prompt": -0.0}).drafts[0]
+    assert content_of(draft)["attributes"] == [
+        {"key": "gen_ai.input.messages", "promoted": "input"},
+        {"key": "gen_ai.prompt", "value": {"doubleValue": -0.0}},
+    ]
+
+
 @pytest.mark.parametrize(
     ("attributes", "name", "kind"),
     [

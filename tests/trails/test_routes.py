@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,10 @@ from counterfoil.log.heads import HeadStore
 from counterfoil.log.records import head, read_leaves
 from counterfoil.log.signing import load_signer
 from counterfoil.mapping.decode import decode_traces
+from counterfoil.store.database import open_index
+from counterfoil.trails.projector import Projector
 from counterfoil.trails.router import router
+from counterfoil.trails.service import Trails
 from tests.trails.site import AGENT_SPANS, Site, event, make_site
 
 
@@ -343,6 +346,23 @@ def test_nothing_is_shown_where_the_access_record_cannot_be_written(tmp_path: Pa
         with pytest.raises(Exception, match="closed"):
             read()
     site.close()
+
+
+def test_without_an_index_the_caller_is_told_to_come_back(served: Served, tmp_path: Path) -> None:
+    site = served.site
+    empty = open_index(f"sqlite:///{tmp_path / 'index.db'}")
+    app: Any = served.client.app
+    app.state.trails = Trails(site.logs, replace(site.stores, index=empty))
+    try:
+        answer = served.get("/api/v1/records")
+        assert (answer.status_code, answer.json()["code"]) == (503, "storage_unavailable")
+        assert answer.headers["Retry-After"]
+        assert "reindex" in answer.json()["title"]
+        Projector(site.logs.ledger, site.logs.keystore, empty).run_once()
+        assert served.get("/api/v1/records").status_code == 200
+    finally:
+        app.state.trails = site.trails
+        empty.dispose()
 
 
 def test_every_parameter_and_field_is_documented(served: Served) -> None:

@@ -15,6 +15,7 @@ from sqlalchemy.engine import Engine
 
 from counterfoil.core.errors import InputError
 from counterfoil.core.filter import parse_filter
+from counterfoil.log.accounts import Accounts
 from counterfoil.log.records import read_leaves
 from counterfoil.trails.query import parse_query
 from tests.trails.site import Site, event, make_site
@@ -143,6 +144,30 @@ def test_ranges_of_time_are_inclusive_and_exclusive(filled: Site, data: st.DataO
     )
 
 
+@pytest.mark.parametrize("order", ["newest", "oldest"])
+@pytest.mark.parametrize("limit", [1, 3, 500])
+def test_pages_over_several_logs_are_one_order_of_time(site: Site, limit: int, order: str) -> None:
+    logs = [site.log, *(Accounts(site.logs).create_log("default", name) for name in ("second", "third"))]
+    for number in range(12):
+        # Two records with the same time in each batch, so that ties are paged over too.
+        items = [event(2 * number + n, "notice", trace=number) for n in range(2)]
+        site.send(items, log=logs[number % 3])
+    found: list[tuple[str, str, int]] = []
+    cursor: dict[str, str] = {}
+    while True:
+        page = site.search(kind="notice", limit=str(limit), order=order, **cursor)
+        found += [(item.leaf["recorded_at"], item.log, item.seq) for item in page.items]
+        assert {entry["log"] for entry in page.as_of} == {"main", "second", "third"}
+        if page.next is None:
+            break
+        cursor = {"cursor": page.next}
+    assert len(found) == len(set(found)) == 24
+    times = [at for at, _, _ in found]
+    assert times == sorted(times, reverse=order == "newest")
+    assert {log for _, log, _ in found} == {"main", "second", "third"}
+    assert {item.log for item in site.search(log=["second", "third"], kind="notice").items} == {"second", "third"}
+
+
 def test_the_short_name_and_the_origin_of_a_log_select_the_same(filled: Site) -> None:
     by_name = filled.search(log="main", kind="decision")
     assert [item.seq for item in by_name.items] == [
@@ -239,6 +264,7 @@ def test_a_superseded_record_stays_and_is_marked(site: Site) -> None:
         ([("limit", "01")], "bad_filter_value", "limit"),
         ([("limit", "5"), ("limit", "5")], "bad_filter_value", "limit"),
         ([("order", "random")], "bad_filter_value", "order"),
+        ([("q", '"')], "bad_query", "q"),
         ([("derived", "yes")], "bad_filter_value", "derived"),
         ([("from", "yesterday")], "bad_filter_value", "from"),
         ([("started_from", "yesterday")], "bad_filter_value", "started_from"),

@@ -227,6 +227,16 @@ def test_pages_of_a_trail_add_up_to_the_trail_and_rules_see_all_of_it(case: Site
     assert seqs == [(step.basis, step.seq) for step in whole.steps]
 
 
+def test_rules_say_that_they_saw_a_page_only_where_the_trail_is_too_long_for_them(
+    case: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("counterfoil.trails.trail.MAX_RULED", 3)
+    page = trail_of(case, "case 4711 0815 2342", Page(4, None, "oldest"))
+    assert page.derived_over == "page"
+    assert [step.rule for step in page.steps if step.basis == "derived"] == ["model_fallback"]
+    assert page.steps[-1].kind == "decision"
+
+
 def test_an_interaction_in_two_logs_is_one_trail(site: Site) -> None:
     other = Accounts(site.logs).create_log("default", "second")
     site.send([event(1, "notice", conversation="both", trace=1, **at(1))])

@@ -1,7 +1,7 @@
 """A time-stamping authority of our own, by the real `openssl ts`: a CA, an authority's certificate, tokens.
 
-For the committed cases one token is kept in `tests/verify/stamps/` with the roots; `renew` makes it again where it is no
-longer over the attestation (only when the bundle format changes). Everything else makes a fresh authority.
+For the committed cases one token is kept in `tests/verify/stamps/` with the roots; `renew` makes it again where it is
+no longer over the attestation (only when the bundle format changes). Everything else makes a fresh authority.
 """
 
 from __future__ import annotations

@@ -252,7 +252,8 @@ def build_files(plan: Plan) -> Files:
         **data,
         "bagit.txt": b"BagIt-Version: 1.0\nTag-File-Character-Encoding: UTF-8\n",
         "bag-info.txt": (
-            f"Bagging-Date: 2026-11-22\nExternal-Identifier: case\nPayload-Oxum: {sum(map(len, data.values()))}.{len(data)}\n"
+            "Bagging-Date: 2026-11-22\nExternal-Identifier: case\n"
+            f"Payload-Oxum: {sum(map(len, data.values()))}.{len(data)}\n"
             "Source-Organization: Acme\n"
         ).encode(),
         "README.html": b"<!doctype html><title>Read me</title>\n",

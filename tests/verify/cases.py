@@ -1,4 +1,4 @@
-"""The cases: bundles that must verify, that must be rejected at a named step (`_fail`), or are incomplete (`_incomplete`).
+"""The cases: bundles that must verify, be rejected at a named step (`_fail`), or be incomplete (`_incomplete`).
 
 Each is a folder in `tests/verify/cases/` with `bundle.zip` and `case.json`, sometimes a `policy.toml` or a `since` note
 of its own. They are committed, so that any verifier can be run against them; ``python -m tests.verify.cases`` makes
@@ -440,7 +440,7 @@ def step_3_verifier_replaced_fail() -> Case:
 
 @case
 def step_4_token_of_another_bundle_fail() -> Case:
-    plan = _plan(token=lambda attestation: authority.stored_token(None), withheld={(3, "input")})
+    plan = _plan(token=lambda _: authority.stored_token(None), withheld={(3, "input")})
     return Case(build(plan), policy=policy_text(extra=authority.policy_extra()), one_file=False)
 
 

@@ -102,10 +102,21 @@ def write_large(path: Path, size: int) -> None:
     tree = Tree(leaves)
     note, root = tree.note(size), tree.root(size)
     population = {
-        "format": "counterfoil/bundle/1", "form": "range", "log": "main", "origin": LOG.name, "tree_size": size,
-        "root": encode_base64(root), "a": 0, "b": size, "border": {"after": False, "before": False},
-        "filter": {"text": "", "parsed": {}}, "count": size, "first": 0, "last": size - 1,
-        "by_kind": dict(kinds), "by_outcome": dict(outcomes),
+        "format": "counterfoil/bundle/1",
+        "form": "range",
+        "log": "main",
+        "origin": LOG.name,
+        "tree_size": size,
+        "root": encode_base64(root),
+        "a": 0,
+        "b": size,
+        "border": {"after": False, "before": False},
+        "filter": {"text": "", "parsed": {}},
+        "count": size,
+        "first": 0,
+        "last": size - 1,
+        "by_kind": dict(kinds),
+        "by_outcome": dict(outcomes),
         "hash_total": encode_base64(hashlib.sha256(b"".join(tree.hashes)).digest()),
         "states_as_of": {"size": size, "root": encode_base64(root)},
         "software": {"name": "counterfoil", "version": "0.1.0"},
@@ -140,11 +151,6 @@ def write_large(path: Path, size: int) -> None:
     archive.zip.close()
 
 
-def _rate(what: str, count: int, started: float) -> None:
-    elapsed = time.perf_counter() - started
-    print(f"{what}: {count / elapsed:,.0f}/s ({elapsed:.2f} s)")
-
-
 def main() -> None:
     """Writes, verifies and prints rates."""
     from counterfoil.verify.check import verify_bundle
@@ -156,17 +162,15 @@ def main() -> None:
         write_large(path, size)
         print(f"{path.stat().st_size:,} bytes, seed {seed('log').hex()[:8]}")
         for workers in (1, 2):
-            marks: list[tuple[int, float]] = []
-            report = verify_bundle(
-                path,
-                policy=parse_policy(policy_text()),
-                workers=workers,
-                progress=lambda number, done, total, marks=marks: marks.append((number, time.perf_counter())),  # type: ignore[misc]  # the default binds this round's list
-            )
-            print(workers, "workers:", report.result)
-            manifests = max(at for number, at in marks if number == 2)
-            end = max(at for number, at in marks if number == 7)
-            print(f"  steps 7-11: {size / (end - manifests):,.0f} records/s")
+            marks: dict[int, float] = {}
+
+            def mark(number: int, _done: int, _total: int, marks: dict[int, float] = marks) -> None:
+                marks[number] = time.perf_counter()
+
+            started = time.perf_counter()
+            report = verify_bundle(path, policy=parse_policy(policy_text()), workers=workers, progress=mark)
+            print(f"{report.result} with {workers} workers: {size / (time.perf_counter() - started):,.0f} records/s,")
+            print(f"  without manifests: {size / (marks[7] - marks[2]):,.0f} records/s")
 
 
 if __name__ == "__main__":

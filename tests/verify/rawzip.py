@@ -44,14 +44,34 @@ def raw_zip(entries: list[RawEntry], *, zip64_end: bool = False, **end: Any) -> 
     for entry in entries:
         stored = entry.stored()
         said = {"crc": zlib.crc32(entry.data), "compressed": len(stored), "size": len(entry.data)}
-        local = {**said, "name": entry.name, "flags": entry.flags, "method": entry.method, "extra": b"", "mark": b"PK\x03\x04"}
+        local: dict[str, Any] = {
+            **said,
+            "name": entry.name,
+            "flags": entry.flags,
+            "method": entry.method,
+            "extra": b"",
+            "mark": b"PK\x03\x04",
+        }
         if entry.zip64:
             local |= {"extra": _extra64(said["size"], said["compressed"]), "compressed": 2**32 - 1, "size": 2**32 - 1}
         local |= entry.local
-        central = {**said, "name": entry.name, "extra": b"", "at": len(body), "mark": b"PK\x01\x02", "comment": 0, "disk": 0}
+        central: dict[str, Any] = {
+            **said,
+            "name": entry.name,
+            "extra": b"",
+            "at": len(body),
+            "mark": b"PK\x01\x02",
+            "comment": 0,
+            "disk": 0,
+        }
         if entry.zip64:
             extra = _extra64(said["size"], said["compressed"], len(body))
-            central |= {"extra": b"\x99\x99\x02\x00ab" + extra, "compressed": 2**32 - 1, "size": 2**32 - 1, "at": 2**32 - 1}
+            central |= {
+                "extra": b"\x99\x99\x02\x00ab" + extra,
+                "compressed": 2**32 - 1,
+                "size": 2**32 - 1,
+                "at": 2**32 - 1,
+            }
         central |= entry.central
         body += struct.pack(
             "<4s5H3L2H", local["mark"], 20, local["flags"], local["method"], 0, 0x21,
@@ -62,9 +82,16 @@ def raw_zip(entries: list[RawEntry], *, zip64_end: bool = False, **end: Any) -> 
             central["crc"], central["compressed"], central["size"], len(central["name"]), len(central["extra"]),
             central["comment"], central["disk"], 0, entry.attributes, central["at"],
         ) + central["name"] + central["extra"]  # fmt: skip
-    tail = {
-        "disk": 0, "here": len(entries), "total": len(entries), "size": len(directory), "at": len(body),
-        "comment": b"", "mark": b"PK\x05\x06", "between": b"", "before_end": b"",
+    tail: dict[str, Any] = {
+        "disk": 0,
+        "here": len(entries),
+        "total": len(entries),
+        "size": len(directory),
+        "at": len(body),
+        "comment": b"",
+        "mark": b"PK\x05\x06",
+        "between": b"",
+        "before_end": b"",
     }
     tail |= end
     middle = b""
@@ -79,6 +106,15 @@ def raw_zip(entries: list[RawEntry], *, zip64_end: bool = False, **end: Any) -> 
         middle += struct.pack("<4sLQL", locator["mark"], 0, locator["at"], locator["disks"])
         tail |= {"here": 0xFFFF, "total": 0xFFFF, "size": 2**32 - 1, "at": 2**32 - 1}
     record = struct.pack(
-        "<4s4H2LH", tail["mark"], tail["disk"], 0, tail["here"], tail["total"], tail["size"], tail["at"], len(tail["comment"])
+        "<4s4H2LH",
+        tail["mark"],
+        tail["disk"],
+        0,
+        tail["here"],
+        tail["total"],
+        tail["size"],
+        tail["at"],
+        len(tail["comment"]),
     )
-    return body + tail["between"] + directory + tail["before_end"] + middle + record + tail["comment"]
+    archive: bytes = body + tail["between"] + directory + tail["before_end"] + middle + record + tail["comment"]
+    return archive

@@ -1,4 +1,4 @@
-"""Every case folder, in this process: the verdict, the step that must notice, and that the cases are what builds them."""
+"""Every case folder, in this process: the verdict, the step that must notice; and that the cases can be made again."""
 
 from __future__ import annotations
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import io
 import json
+import runpy
 import sys
 from pathlib import Path
 
 import pytest
 
+from counterfoil.verify import command
 from counterfoil.verify.command import main, show_progress
 from counterfoil.verify.report import Outcome, Report, Step, Verdict, escape, format_text
 from tests.verify.build import Plan, build, policy_text
@@ -51,8 +53,12 @@ def test_json_says_the_same_for_programs(capsys: pytest.CaptureFixture[str]) -> 
     value = json.loads(capsys.readouterr().out)
     assert value["result"] == "REJECTED"
     assert value["steps"][6] == {
-        **{"number": 7, "name": "every leaf well-formed and in order", "outcome": "failed", "check": "log"},
-        **{"file": "data/leaves/000.p/5", "message": "record 3 is of another log"},
+        "number": 7,
+        "name": "every leaf well-formed and in order",
+        "outcome": "failed",
+        "check": "log",
+        "file": "data/leaves/000.p/5",
+        "message": "record 3 is of another log",
     }
     assert value["population"]["origin"] == "log.example/acme/main"
 
@@ -106,6 +112,14 @@ def test_a_file_over_its_limit_is_not_read(tmp_path: Path, capsys: pytest.Captur
     assert "over the limit" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("module", ["command", "onefile"])
+def test_it_runs_as_a_module(module: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["verify", GOOD])
+    with pytest.raises(SystemExit) as ended:
+        runpy.run_path(str(Path(command.__file__).with_name(f"{module}.py")), run_name="__main__")
+    assert ended.value.code == 2  # without a policy or keys
+
+
 def test_help_has_an_example(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main(["--help"])
@@ -149,8 +163,17 @@ def test_hostile_text_cannot_leave_its_line(tmp_path: Path, capsys: pytest.Captu
 
 def test_a_report_without_records_says_so() -> None:
     steps = tuple(Step(number, Outcome.PASSED) for number in range(1, 14))
-    population = {"origin": "o", "tree_size": 3, "root": "r", "form": "range", "range": [2, 2], "filter": "", "count": 0}
+    population = {
+        "origin": "o",
+        "tree_size": 3,
+        "root": "r",
+        "form": "range",
+        "range": [2, 2],
+        "filter": "",
+        "count": 0,
+    }
     text = format_text(Report(Verdict.VERIFIED, steps, population=population | {"hash_total": "h"}), "b.zip")
     assert "from no records, filter (none: all)" in text
     assert "Not proven" not in text
+    assert format_text(Report(Verdict.INCOMPLETE, steps), "b.zip").endswith("\nINCOMPLETE\n")
     assert [verdict.exit_status for verdict in Verdict] == [0, 1, 2]

@@ -12,12 +12,24 @@ import pytest
 
 from counterfoil.core.encoding import encode_base64
 from counterfoil.core.errors import EvidenceError, UnsupportedError
+from counterfoil.core.note import Cosigner, format_note
 from counterfoil.verify.check import verify_bundle
 from counterfoil.verify.documents import parse_line, parse_object
 from counterfoil.verify.population import parse_population
 from counterfoil.verify.report import Verdict
 from tests.verify.build import Files, Plan, _Build, build, policy_text, print_json, sign_envelope
-from tests.verify.log import BUNDLES, LOG, OTHER_BUNDLES, OTHER_LOG, Cosigner, Tree, chain, make_records, recorded_at, seed
+from tests.verify.log import (
+    BUNDLES,
+    LOG,
+    OTHER_BUNDLES,
+    OTHER_LOG,
+    WITNESS,
+    Tree,
+    chain,
+    make_records,
+    recorded_at,
+    seed,
+)
 from tests.verify.running import verify_plan, why
 
 Change = Callable[[dict[str, Any]], Any]
@@ -34,6 +46,7 @@ Change = Callable[[dict[str, Any]], Any]
         (b'{"a":1,"a":1}', "stands there twice"),
         (b'{"a":1.5}', "not an integer"),
         (b'{"a":NaN}', "not an integer"),
+        (b'{"a":' + b"9" * 5_000 + b"}", "not JSON"),
     ],
 )
 def test_a_document_that_could_be_read_in_two_ways_is_refused(data: bytes, message: str) -> None:
@@ -253,6 +266,19 @@ def test_unknown_cosignatures_are_ignored(tmp_path: Path) -> None:
         files["data/checkpoint"] = note
 
     assert verify_plan(tmp_path, Plan(data=change)).result is Verdict.VERIFIED
+
+
+def test_a_witness_may_say_a_time_that_no_calendar_has(tmp_path: Path) -> None:
+    def change(files: Files) -> None:
+        text = files["data/checkpoint"].decode().rpartition("\n\n")[0] + "\n"
+        note = format_note(text, [LOG.sign(text), WITNESS.sign(text, 2**62)])
+        files["data/proofs.ndjson"] = files["data/proofs.ndjson"].replace(
+            print_json(files["data/checkpoint"].decode())[1:-1], print_json(note.decode())[1:-1]
+        )
+        files["data/checkpoint"] = note
+
+    report = verify_plan(tmp_path, Plan(data=change))
+    assert (report.result, report.witnesses) == (Verdict.VERIFIED, (f"w1.example at {2**62} s",))
 
 
 TWO = {"size": 8, "tree_size": 5, "states_size": 7}

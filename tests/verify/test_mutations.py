@@ -1,4 +1,4 @@
-"""No altered bundle verifies: bytes of every file and of the archive, by whoever cannot sign; and deeper, by who can."""
+"""No altered bundle verifies: bytes of every file and of the archive, by whoever cannot sign, and by whoever can."""
 
 from __future__ import annotations
 
@@ -65,7 +65,9 @@ def test_a_changed_file_is_never_verified(name: str, tmp_path: Path, policy: Ver
     chance = random.Random(name)
     for member in sorted(files):
         for changed in _mutations(files[member], chance, SAMPLES):
-            assert _verdict(tmp_path / "b.zip", zip_files({**files, member: changed}), policy) is not Verdict.VERIFIED, member
+            assert (
+                _verdict(tmp_path / "b.zip", zip_files({**files, member: changed}), policy) is not Verdict.VERIFIED
+            ), member
         missing = {other: data for other, data in files.items() if other != member}
         assert _verdict(tmp_path / "b.zip", zip_files(missing), policy) is not Verdict.VERIFIED, member
 
@@ -111,7 +113,9 @@ def test_a_changed_byte_of_the_archive_itself_is_never_verified(tmp_path: Path, 
     data = build(SELECTION)
     chance = random.Random("archive")
     central = data.index(b"PK\x01\x02")
-    places = [chance.randrange(central) for _ in range(150)] + [chance.randrange(central, len(data)) for _ in range(400)]
+    places = [chance.randrange(central) for _ in range(150)] + [
+        chance.randrange(central, len(data)) for _ in range(400)
+    ]
     accepted = []
     for at in places:
         changed = data[:at] + bytes((data[at] ^ 1 << chance.randrange(8),)) + data[at + 1 :]

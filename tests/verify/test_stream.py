@@ -155,7 +155,9 @@ def _change_entries(name: str, change: Callable[[list[bytes]], Any]) -> Callable
 
 def _relink(found: list[bytes]) -> None:
     """A leaf of the second file changed, and all links after it made again within the file."""
-    found[0] = found[0].replace(b'"seq":256', b'"seq":256').replace(b"low_confidence", b"error").replace(b'"ok"', b'"error"')
+    found[0] = (
+        found[0].replace(b'"seq":256', b'"seq":256').replace(b"low_confidence", b"error").replace(b'"ok"', b'"error"')
+    )
     for at in range(1, len(found)):
         leaf = json.loads(found[at])
         leaf["prev"] = encode_base64(leaf_hash(found[at - 1]))
@@ -195,12 +197,16 @@ def test_leaves_rewritten_from_a_file_on_do_not_reach_the_checkpoint(tmp_path: P
         (lambda f: f.pop("data/states.ndjson"), 9, "missing"),
         (lambda f: f.pop("data/disclosures.ndjson"), 9, "missing"),
         (
-            lambda f: f.update({"data/proofs.ndjson": f["data/proofs.ndjson"].replace(b"v1\\n", b"v1\\nextra AAAA\\n")}),
+            lambda f: f.update(
+                {"data/proofs.ndjson": f["data/proofs.ndjson"].replace(b"v1\\n", b"v1\\nextra AAAA\\n")}
+            ),
             8,
             "not of record 7",
         ),
         (
-            lambda f: f.update({"data/proofs.ndjson": f["data/proofs.ndjson"].replace(b"\xe2\x80\x94 w1", b"\xe2\x80\x94 w2")}),
+            lambda f: f.update(
+                {"data/proofs.ndjson": f["data/proofs.ndjson"].replace(b"\xe2\x80\x94 w1", b"\xe2\x80\x94 w2")}
+            ),
             8,
             "not under the bundle's checkpoint",
         ),
@@ -268,7 +274,9 @@ def test_selected_records_come_in_the_order_of_the_log(
     size: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(leaves, "UNIT_LEAVES", size)
-    number, reason = why(verify_plan(tmp_path, Plan(chosen=[2, 5], data=_swap)))  # fallbacks: no content to stumble over
+    number, reason = why(
+        verify_plan(tmp_path, Plan(chosen=[2, 5], data=_swap))
+    )  # fallbacks: no content to stumble over
     assert (number, "record 2 does not come after record 5" in reason) == (7, True)
 
 

@@ -1,16 +1,20 @@
-"""Step 4 against tokens that the real `openssl ts` makes, with authorities of several kinds, and against altered ones."""
+"""Step 4 against tokens that the real `openssl ts` makes, of authorities of several kinds, and against altered ones."""
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key
 
 from counterfoil.core.errors import EvidenceError, UnsupportedError
-from counterfoil.verify.certificates import check_authority
+from counterfoil.verify.certificates import check_authority, load_certificate
 from counterfoil.verify.der import Der, context, read_all
-from counterfoil.verify.timestamp import Stamp, check_timestamp
+from counterfoil.verify.timestamp import Stamp, _parse_info, check_timestamp
 from tests.verify.authority import EKU, Authority, openssl
 
 MESSAGE = b"the bytes of an attestation"
@@ -97,15 +101,9 @@ def test_another_root_is_refused(token: bytes, tmp_path: Path) -> None:
     assert "does not lead to a root" in refuse(token, roots(Authority(tmp_path)))
 
 
-@pytest.mark.parametrize(
-    ("usage", "why"),
-    [
-        ("extendedKeyUsage = timeStamping", "refused by openssl"),
-        ("", "refused by openssl"),
-    ],
-)
-def test_openssl_itself_makes_no_token_without_the_critical_usage(usage: str, why: str, tmp_path: Path) -> None:
-    with pytest.raises(AssertionError, match="extended key usage|invalid signer certificate purpose|unable to|error"):
+@pytest.mark.parametrize("usage", ["extendedKeyUsage = timeStamping", ""])
+def test_openssl_itself_makes_no_token_without_the_critical_usage(usage: str, tmp_path: Path) -> None:
+    with pytest.raises(AssertionError):
         Authority(tmp_path, usage=usage).stamp(MESSAGE)
 
 
@@ -414,10 +412,128 @@ def test_algorithm_parameters_other_than_null_are_refused(token: bytes) -> None:
     assert "algorithm parameters" in refuse(taken.build(), [])
 
 
+def test_a_time_before_1970_is_refused(token: bytes) -> None:
+    info = _parts(_parts(_parts(Taken(token).content)[0][1])[1][1])[0][1]
+    year = info.index(b"\x18\x0f") + 2
+    with pytest.raises(EvidenceError, match="before 1970"):
+        _parse_info(info[:year] + b"1969" + info[year + 4 :], MESSAGE)
+
+
 def test_a_later_tstinfo_is_unsupported(token: bytes) -> None:
     taken = Taken(token)
     info = _parts(_parts(_parts(taken.content)[0][1])[1][1])[0][1].replace(b"\x02\x01\x01", b"\x02\x01\x02", 1)
-    from counterfoil.verify.timestamp import _parse_info
-
     with pytest.raises(UnsupportedError, match="not version 1"):
         _parse_info(info, MESSAGE)
+
+
+def _other_authority(folder: Path, kind: list[str]) -> x509.Certificate:
+    """A self-signed authority whose key openssl's `ts` or `cryptography` does not handle."""
+    (folder / "cnf").write_text(f"[req]\ndistinguished_name = dn\n[dn]\n[x]\n{EKU}\nbasicConstraints = CA:true\n")
+    openssl("genpkey", *kind, "-out", str(folder / "key"))
+    openssl(
+        *("req", "-x509", "-new", "-key", str(folder / "key"), "-subj", "/CN=Other authority", "-days", "3650"),
+        *("-config", str(folder / "cnf"), "-extensions", "x", "-outform", "DER", "-out", str(folder / "der")),
+    )
+    return load_certificate((folder / "der").read_bytes())
+
+
+def _signed_by(token: bytes, certificate: x509.Certificate, algorithm: bytes) -> Taken:
+    """The token as if that certificate's key had signed it; the signature is still to be made."""
+    data = certificate.public_bytes(Encoding.DER)
+    serial = certificate.serial_number.to_bytes(certificate.serial_number.bit_length() // 8 + 1, "big")
+    certificate_id = der(0x30, der(0x30, der(0x30, der(0x04, hashlib.sha256(data).digest()))))
+    named = der(0x30, der(0x06, SIGNING_CERTIFICATE_V2), der(0x31, certificate_id))
+    taken = Taken(token)
+    attributes = [named if SIGNING_CERTIFICATE_V2 in each else each for each in taken.attributes()]
+    taken.certificates = der(context(0), data)
+    taken.signer[1] = der(0x30, certificate.issuer.public_bytes(), der(0x02, serial))
+    taken.signer[3:5] = [der(context(0), *attributes), der(0x30, der(0x06, algorithm))]
+    return taken
+
+
+ED25519 = bytes.fromhex("2b6570")
+
+
+def test_an_ed25519_authority_verifies(token: bytes, tmp_path: Path) -> None:
+    certificate = _other_authority(tmp_path, ["-algorithm", "ED25519"])
+    taken = _signed_by(token, certificate, ED25519)
+    key = load_pem_private_key((tmp_path / "key").read_bytes(), None)
+    assert isinstance(key, Ed25519PrivateKey)
+    taken.signer[5] = der(0x04, key.sign(b"\x31" + taken.signer[3][1:]))
+    assert check_timestamp(taken.build(), MESSAGE, []).authority == "CN=Other authority"
+    taken.signer[5] = der(0x04, bytes(64))
+    assert "signature does not verify" in refuse(taken.build(), [])
+
+
+def test_a_key_that_cannot_be_used_is_refused(token: bytes, tmp_path: Path) -> None:
+    kind = ["-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:secp160k1"]
+    certificate = _other_authority(tmp_path, kind)
+    taken = _signed_by(token, certificate, bytes.fromhex("2a8648ce3d040302"))
+    assert "key cannot be used" in refuse(taken.build(), [])
+
+
+# --- DER ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("data", "read", "message"),
+    [
+        ("", lambda d: d.take(0x30), "ends too early"),
+        ("30", lambda d: d.take(0x30), "ends too early"),
+        ("3001", lambda d: d.take(0x30), "ends too early"),
+        ("1f0100", lambda d: d.take(0x1F), "tag number above 30"),
+        ("3080", lambda d: d.take(0x30), "indefinite"),
+        ("308101", lambda d: d.take(0x30), "shortest form"),
+        ("30820080", lambda d: d.take(0x30), "shortest form"),
+        ("3085ffffffffff", lambda d: d.take(0x30), "too large"),
+        ("3082ff", lambda d: d.take(0x30), "shortest form"),
+        ("0200", lambda d: d.integer(), "shortest form"),
+        ("02020001", lambda d: d.integer(), "shortest form"),
+        ("0202ff80", lambda d: d.integer(), "shortest form"),
+        ("0600", lambda d: d.oid(), "ends too early"),
+        ("060180", lambda d: d.oid(), "ends too early"),
+        ("06028001", lambda d: d.oid(), "shortest form"),
+        ("0603018001", lambda d: d.oid(), "shortest form"),
+        ("180132", lambda d: d.time_us(), "not YYYYMMDD"),
+        ("180f32303236313132323132303030302e5a", lambda d: d.time_us(), "not YYYYMMDD"),
+        ("180f32303236313332323132303030305a", lambda d: d.time_us(), "calendar"),
+        ("020101", lambda d: d.end(), "bytes after the last value"),
+        ("020101", lambda d: d.take(0x04), "tag 0x02 where 0x04 must be"),
+    ],
+)
+def test_der_has_one_spelling(data: str, read: Callable[[Der], object], message: str) -> None:
+    with pytest.raises(EvidenceError, match=message):
+        read(Der(bytes.fromhex(data)))
+
+
+@pytest.mark.parametrize(
+    ("data", "value"),
+    [("020100", 0), ("0201ff", -1), ("02020080", 128), ("0202ff7f", -129), ("020204d2", 1234)],
+)
+def test_integers_are_read(data: str, value: int) -> None:
+    assert Der(bytes.fromhex(data)).integer() == value
+
+
+@pytest.mark.parametrize(
+    ("data", "value"),
+    [("06052b0e03021a", "1.3.14.3.2.26"), ("06022a03", "1.2.3"), ("0603550403", "2.5.4.3"), ("0603883703", "2.999.3")],
+)
+def test_object_identifiers_are_read(data: str, value: str) -> None:
+    assert Der(bytes.fromhex(data)).oid() == value
+
+
+@pytest.mark.parametrize(
+    ("text", "at_us"),
+    [
+        (b"20261122120000Z", 1_795_348_800_000_000),
+        (b"20261122120000.25Z", 1_795_348_800_250_000),
+        (b"20261122120000.1234567Z", 1_795_348_800_123_456),
+    ],
+)
+def test_times_are_read_to_the_microsecond(text: bytes, at_us: int) -> None:
+    assert Der(der(0x18, text)).time_us() == at_us
+
+
+def test_a_long_value_is_read() -> None:
+    inner = Der(der(0x30, der(0x04, bytes(70_000)))).enter(0x30)
+    assert (len(inner.take(0x04)), inner.tag) == (70_000, None)

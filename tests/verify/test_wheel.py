@@ -7,7 +7,6 @@ import os
 import subprocess
 import sys
 import venv
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -23,7 +22,7 @@ AT = "2030-01-01T00:00:00Z"
 
 
 @pytest.fixture(scope="session")
-def installed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The `bin` of an environment with the wheel and what it requires, which is `cryptography`."""
     folder = tmp_path_factory.mktemp("wheel")
     subprocess.run(
@@ -35,9 +34,11 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     venv.create(folder / "env", with_pip=False, symlinks=True)
     python = folder / "env" / "bin" / "python"
     subprocess.run(
-        [sys.executable, "-m", "pip", "--python", str(python), "install", "--quiet", str(wheel)], check=True, capture_output=True
+        [sys.executable, "-m", "pip", "--python", str(python), "install", "--quiet", str(wheel)],
+        check=True,
+        capture_output=True,
     )
-    yield python.parent
+    return python.parent
 
 
 def _run(command: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
@@ -48,7 +49,13 @@ def _run(command: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
 def test_the_bare_install_has_cryptography_and_nothing_of_a_server(installed: Path, tmp_path: Path) -> None:
     code = "import importlib.metadata as m; print(sorted(d.name.lower() for d in m.distributions()))"
     done = _run([str(installed / "python"), "-c", code], tmp_path)
-    assert set(json.loads(done.stdout.replace("'", '"'))) <= {"counterfoil", "cryptography", "cffi", "pycparser", "typing_extensions"}
+    assert set(json.loads(done.stdout.replace("'", '"'))) <= {
+        "counterfoil",
+        "cryptography",
+        "cffi",
+        "pycparser",
+        "typing_extensions",
+    }
 
 
 def test_the_verifier_imports_no_network_code(installed: Path, tmp_path: Path) -> None:

@@ -13,11 +13,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import orjson
-
 from counterfoil.core.rules import Rule
 from counterfoil.core.schema import PRODUCER_KINDS, common_facts, facts_of
 from counterfoil.core.state import ContentState
+from counterfoil.evidence.canonical import to_text
 
 MAX_CELL_CHARS = 16_000
 """Half of what a spreadsheet cell takes (32,767 UTF-16 units), since a character may need two."""
@@ -89,13 +88,13 @@ def flatten(leaf: Mapping[str, Any], leaf_hash: str, fields: Mapping[str, FieldS
         if type(value) is dict:
             _flatten_object(row, others, key, value)
         elif key in _COLUMNS:
-            row[key] = _text(value) if type(value) is list else value
+            row[key] = to_text(value) if type(value) is list else value
         else:
             others[key] = value
     if "absent" in leaf:
-        row["absent"] = _text(leaf["absent"])
+        row["absent"] = to_text(leaf["absent"])
     if others:
-        row[OTHER_FACTS] = _text(others)
+        row[OTHER_FACTS] = to_text(others)
     missing = []
     for field in sorted(fields):
         content = fields[field]
@@ -112,7 +111,7 @@ def words_of(seq: int, field: str, content: FieldState) -> str:
     """A disclosed value as text of at most about `MAX_CELL_CHARS` characters."""
     if content.blob_size is not None:
         return f"[{content.blob_size} bytes: data/blobs/{seq}/{field}]"
-    text = content.value if isinstance(content.value, str) else _text(content.value)
+    text = content.value if isinstance(content.value, str) else to_text(content.value)
     if len(text) > MAX_CELL_CHARS:
         return (
             f"{text[:MAX_CELL_CHARS]}… [cut at {MAX_CELL_CHARS} of {len(text)} characters: disclosures.ndjson has all]"
@@ -124,12 +123,8 @@ def _flatten_object(row: Row, others: dict[str, Any], name: str, value: dict[str
     for key, inner in value.items():
         path = f"{name}.{key}"
         if path in _COLUMNS:
-            row[path] = _text(inner) if type(inner) in (dict, list) else inner
+            row[path] = to_text(inner) if type(inner) in (dict, list) else inner
         elif type(inner) is dict:
             _flatten_object(row, others, path, inner)
         else:
             others[path] = inner
-
-
-def _text(value: Any) -> str:
-    return orjson.dumps(value).decode()

@@ -13,6 +13,7 @@ from typing import Any
 
 from counterfoil.core.state import ContentState
 from counterfoil.evidence.flat import WORDS, FieldState, words_of
+from counterfoil.evidence.prose import prose_of
 
 MAX_TRAILS = 200
 MAX_ENTRIES = 2_000
@@ -129,7 +130,7 @@ def _tell(leaf: Mapping[str, Any], fields: Mapping[str, FieldState]) -> Told:
         if content is None:
             continue
         if content.state is ContentState.DISCLOSED:
-            text = words_of(leaf["seq"], name, content)
+            text = words_of(leaf["seq"], name, content) if content.blob_size is not None else prose_of(content.value)
             words.append((name, text if len(text) <= MAX_WORDS_CHARS else f"{text[:MAX_WORDS_CHARS]}… [cut here]"))
         else:
             words.append((name, f"[{content.state}" + (f" by record {content.by}]" if content.by else "]")))

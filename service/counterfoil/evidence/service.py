@@ -29,7 +29,7 @@ from counterfoil.evidence.jobs import ExportJob, Status
 from counterfoil.evidence.produce import CHECKPOINT_WAIT_S, Producer
 from counterfoil.evidence.request import ExportRequest, parse_request
 from counterfoil.evidence.trace import Asker, record_download, record_request
-from counterfoil.evidence.worker import Worker, request_of
+from counterfoil.evidence.worker import Worker, bundle_path, request_of
 from counterfoil.identity.principal import Principal
 from counterfoil.identity.roles import Permission
 from counterfoil.log.batch import LogInfo
@@ -124,11 +124,12 @@ class Evidence:
     def open_bundle(self, principal: Principal, export_id: str) -> tuple[ExportJob, str, Iterator[bytes]]:
         """The released bundle as a stream, with a file name; the download is on record when this returns."""
         job, log = self.job(principal, export_id)
-        if job.status is not Status.RELEASED or job.digest is None or job.path is None:
+        if job.status is not Status.RELEASED or job.digest is None:
             raise InputError("conflict", f"this export is {job.status}, not released", item="id")
         if holds_content(job) and not principal.may(Permission.READ_CONTENT):
             raise InputError("forbidden", "your role may not read the content in this bundle", item="id")
-        path = self._exports / job.path
+        # From the id, not from the row's `path`: whoever can write rows must not choose which file leaves.
+        path = bundle_path(self._exports, job.id)
         if not path.is_file() or path.stat().st_size != job.size:
             raise Fault("the released bundle is not where it was put: ask for it again")
         asker = Asker(principal.credential_id, principal.name, principal.role.value)

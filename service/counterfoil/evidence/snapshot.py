@@ -19,6 +19,7 @@ from counterfoil.core.errors import EvidenceError, InputError
 from counterfoil.core.merkle import prove_consistency
 from counterfoil.core.note import parse_vkey
 from counterfoil.core.state import ContentState
+from counterfoil.evidence.flat import WORDS
 from counterfoil.log.batch import LogInfo
 from counterfoil.log.checkpoints import latest
 from counterfoil.log.contents import Content, Contents, open_contents
@@ -33,6 +34,8 @@ from counterfoil.store.bulk import select_each
 
 MAX_BATCH_SEALED_BYTES = 1024 * 1024
 """Sealed content opened together. Message histories shrink sixty-fold, so this may open to many megabytes."""
+
+_WORDS = frozenset(WORDS)
 
 MAX_BATCH_RECORDS = 64
 """Records opened together. Few, so that what is opened dies young: more only makes the collector walk everything."""
@@ -53,7 +56,7 @@ class LogFacts:
 
 @dataclass(frozen=True, slots=True)
 class StoredField:
-    """One content field as it was found: its state, and where it is DISCLOSED the disclosure and its value."""
+    """One content field as it was found: its state; where it is DISCLOSED its disclosure, and the value of words."""
 
     state: ContentState
     value: Any = None
@@ -132,7 +135,7 @@ class Snapshot:
         if not rows or not (is_needed or self._has_removals(rows[0][0], rows[-1][0])):
             return {}
         self._blobs.clear()
-        opened = open_contents(self._connection, self._keystore, self._log.id, self._log.origin, rows)
+        opened = open_contents(self._connection, self._keystore, self._log.id, self._log.origin, rows, _WORDS)
         return {
             seq: {name: self._stored(seq, name, content) for name, content in fields.items()}
             for seq, fields in opened.items()

@@ -7,6 +7,7 @@ it cannot be done. One bad job never ends the worker.
 from __future__ import annotations
 
 import logging
+import re
 import threading
 import time
 from dataclasses import replace
@@ -29,6 +30,7 @@ PROGRESS_EVERY_S = 0.5
 """How often the row of a job in work is updated."""
 IDLE_S = 5.0
 MAX_ERROR_CHARS = 2_000
+_ID = re.compile(r"exp_[0-9a-f]{32}")
 
 _log = logging.getLogger("counterfoil.evidence")
 
@@ -101,7 +103,7 @@ class Worker:
         request = request_of(job)
         asker = Asker(job.requested_by, _name_in(job), job.requested_role)
         released = self._producer.produce(
-            self._exports / f"{job.id}.zip",
+            bundle_path(self._exports, job.id),
             log,
             request,
             asker,
@@ -144,7 +146,7 @@ class Worker:
         text = str(error) if isinstance(error, EvidenceError) else f"{code}: {error}"
         _log.error("export %s failed: %s", job.id, text)
         # A bundle that was finished but whose release could not be recorded is not released.
-        (self._exports / f"{job.id}.zip").unlink(missing_ok=True)
+        bundle_path(self._exports, job.id).unlink(missing_ok=True)
         finished_us = self._logs.clock.now_us()
         self._update(job, status=Status.FAILED.value, error=text[:MAX_ERROR_CHARS], step=step, finished_us=finished_us)
 
@@ -155,6 +157,13 @@ class Worker:
 
 class _PutDown(Exception):
     """The service stops: the job goes back into the queue."""
+
+
+def bundle_path(exports: Path, export_id: str) -> Path:
+    """Where the bundle of a job lies. An id that we did not make names no file."""
+    if _ID.fullmatch(export_id) is None:
+        raise Fault("an export has an id that is not ours")
+    return exports / f"{export_id}.zip"
 
 
 def request_of(job: ExportJob) -> ExportRequest:

@@ -21,7 +21,7 @@ from counterfoil.ingest.limits import Limits
 from counterfoil.ingest.media import Encoding
 from counterfoil.ingest.signal import Signal
 from counterfoil.ingest.status import ExportError
-from counterfoil.ingest.structure import Table, check_json, check_protobuf, table_of
+from counterfoil.ingest.structure import Structure, check_json, check_protobuf, structure_of
 from counterfoil.ingest.surplus import TOO_MANY_ITEMS, cut
 from counterfoil.mapping.decode import decode_logs, decode_traces
 from counterfoil.mapping.decoded import Decoded
@@ -97,9 +97,9 @@ def check_structure(signal: Signal, body: bytes, encoding: Encoding, limits: Lim
     if encoding is Encoding.JSON:
         check_json(body, limits)
     else:
-        check_protobuf(body, _table(signal), limits)
+        check_protobuf(body, _structure(signal), limits)
 
 
 @cache
-def _table(signal: Signal) -> Table:
-    return table_of(_REQUESTS[signal])
+def _structure(signal: Signal) -> Structure:
+    return structure_of(_REQUESTS[signal])

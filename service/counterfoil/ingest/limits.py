@@ -6,10 +6,11 @@
 | body after decompression (OTLP 1.11: MUST be limited there) | 64 MiB | 413 |
 | decompressed : sent | 200 | 413 |
 | gzip members in one body | 1,000 | 400 |
-| values (messages, attributes, list elements) in one body | 1,000,000 | 413 |
+| values (spans, events, attributes, list elements) in one body | 500,000 | 413 |
 | items (spans, log records) in one request | 10,000 | the rest refused item by item |
 | seconds until a body is complete | 30 | 503 |
-| bytes of bodies in memory, items between decoding and commit | 64 MiB, 50,000 | 429 |
+| bytes of bodies in memory, items between decoding and commit | 32 MiB, 50,000 | 429 |
+| decompressed bytes being decoded and mapped | 16 MiB | they wait for their turn |
 | items named in the answer to a partial success | 20, then "and N more" | |
 | characters of one reason | 300 | cut, with an ellipsis |
 
@@ -29,10 +30,11 @@ MAX_RATIO: Final = 200
 MAX_GZIP_MEMBERS: Final = 1_000
 MAX_ZSTD_WINDOW_BYTES: Final = 8 * MIB
 """RFC 9659: a decoder of `Content-Encoding: zstd` needs no window above 8 MiB."""
-MAX_VALUES: Final = 1_000_000
+MAX_VALUES: Final = 500_000
 MAX_ITEMS: Final = 10_000
 BODY_TIMEOUT_S: Final = 30.0
-MAX_IN_FLIGHT_BYTES: Final = 64 * MIB
+MAX_IN_FLIGHT_BYTES: Final = 32 * MIB
+MAX_AT_WORK_BYTES: Final = 16 * MIB
 MAX_IN_FLIGHT_ITEMS: Final = 50_000
 MAX_NAMED_ITEMS: Final = 20
 MAX_ITEM_CHARS: Final = 512
@@ -51,6 +53,7 @@ class Limits:
     items: int = MAX_ITEMS
     body_timeout_s: float = BODY_TIMEOUT_S
     in_flight_bytes: int = MAX_IN_FLIGHT_BYTES
+    at_work_bytes: int = MAX_AT_WORK_BYTES
     in_flight_items: int = MAX_IN_FLIGHT_ITEMS
 
     def __post_init__(self) -> None:

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import logging
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -39,9 +40,12 @@ from counterfoil.ingest.refusals import RefusalBook, Rejection, code_of
 from counterfoil.ingest.response import METRICS_WARNING, describe_refusals, format_response
 from counterfoil.ingest.signal import Signal
 from counterfoil.ingest.status import ExportError, error_of, shorten
+from counterfoil.ingest.turns import Turns, weight_of
 from counterfoil.log.batch import Appended, Batch
 from counterfoil.log.logs import Logs
-from counterfoil.mapping.draft import Item, Refused
+from counterfoil.mapping.draft import Item, Mapped, Refused
+
+_log = logging.getLogger("counterfoil.ingest")
 
 LEAST_REQUEST_BYTES: Final = 4096
 """What a request weighs at least while it is under way: its connection, headers and objects."""
@@ -73,12 +77,17 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True)
-class _Pending:
+class Pending:
     """A request on its way to the disk: what was handed to the log, and what was not."""
 
     appended: Future[Appended] | None
-    items: Sequence[Item]
+    ids: Sequence[tuple[bytes, bytes]]
+    """Trace and span id of every item handed over; the items themselves are dropped while the disk works."""
     refused: list[Refused]
+    recorded: Item | None
+    """The refusal record in the same batch, behind the items."""
+    total: int
+    """Items of the request."""
 
 
 class Ingest:
@@ -96,6 +105,7 @@ class Ingest:
         self._limits = limits or Limits()
         self._admission = Admission(self._limits)
         self._refusals = RefusalBook(now_s)
+        self._turns = Turns(self._limits.at_work_bytes)
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="ingest")
 
     @property
@@ -107,7 +117,10 @@ class Ingest:
         """Finish what is under way and write the refusals that were only counted. Call before `Logs.close`."""
         self._pool.shutdown(wait=True)
         for log_id, item in self._refusals.close():
-            self._logs.append(log_id, Batch(None, [item])).result()
+            try:
+                self._logs.append(log_id, Batch(None, [item])).result()
+            except CounterfoilError as error:
+                _log.error("a count of refusals is not recorded (log %s): %s", log_id, error)
 
     async def export(self, call: Call, headers: Mapping[str, str], stream: AsyncIterator[bytes]) -> Answer:
         """Take one request. Error: ExportError, already recorded where it is for good."""
@@ -135,46 +148,74 @@ class Ingest:
         if call.signal is Signal.METRICS:
             await loop.run_in_executor(self._pool, self._check_metrics, encoding, coding, body)
             return Answer(encoding, format_response(call.signal, encoding, 0, METRICS_WARNING if body else ""), None)
-        pending = await loop.run_in_executor(self._pool, self._prepare, call, encoding, coding, body, ticket)
+        async with self._turns.take(weight_of(body, coding, self._limits)):
+            pending = await loop.run_in_executor(self._pool, self._prepare, call, encoding, coding, body, ticket)
+        return await self.finish(call, encoding, pending, body)
+
+    def _check_metrics(self, encoding: Encoding, coding: str, body: bytes) -> None:
+        check_metrics(inflate(body, coding, self._limits), encoding, self._limits)
+
+    def _prepare(self, call: Call, encoding: Encoding, coding: str, body: bytes, ticket: Ticket) -> Pending:
+        """Steps 3 and 4, in a thread of the pool."""
+        mapped = decode_and_map(call.signal, inflate(body, coding, self._limits), encoding, self._limits)
+        if mapped.refused and not mapped.items:
+            raise _all_refused(call.signal, mapped.refused)
+        ticket.add_items(len(mapped.items))
+        ticket.body_done()
+        return self.submit(call, mapped, body)
+
+    def submit(self, call: Call, mapped: Mapped, body: bytes) -> Pending:
+        """Step 4: items and the record of what was refused, in one batch. Raises what `Logs.append` raises."""
+        recorded = (
+            self._refusals.refuse_some(call.log_id, _rejection(call, mapped.refused, body))
+            if mapped.refused
+            else self._refusals.overdue(call.log_id, call.writer, call.signal)
+        )
+        batch = Batch(call.writer, mapped.items if recorded is None else [*mapped.items, recorded])
+        if not batch.items:
+            return Pending(None, (), [], None, 0)
+        try:
+            appended = self._logs.append(call.log_id, batch)
+        except CounterfoilError:
+            self._give_back(call, recorded)
+            raise
+        ids = [(item.trace_id, item.span_id) for item in mapped.items]
+        return Pending(appended, ids, mapped.refused, recorded, len(ids) + len(mapped.refused))
+
+    async def finish(self, call: Call, encoding: Encoding, pending: Pending, body: bytes) -> Answer:
+        """Step 5: the answer, once the batch is on disk."""
         promise = None
         if pending.appended is not None:
-            appended = await _committed(pending.appended)
+            try:
+                appended = await _committed(pending.appended)
+            except CounterfoilError:
+                self._give_back(call, pending.recorded)
+                raise
             promise = appended.promise
             if appended.refused:
                 await self._record_late(call, pending, appended, body)
         message = ""
         if pending.refused:
-            message = describe_refusals(call.signal, pending.refused, len(pending.items) + len(pending.refused))
+            message = describe_refusals(call.signal, pending.refused, pending.total)
         return Answer(encoding, format_response(call.signal, encoding, len(pending.refused), message), promise)
 
-    def _check_metrics(self, encoding: Encoding, coding: str, body: bytes) -> None:
-        check_metrics(inflate(body, coding, self._limits), encoding, self._limits)
+    async def _record_late(self, call: Call, pending: Pending, appended: Appended, body: bytes) -> None:
+        """Items that the log itself found unlawful: named in the answer, and recorded in a batch of their own.
 
-    def _prepare(self, call: Call, encoding: Encoding, coding: str, body: bytes, ticket: Ticket) -> _Pending:
-        """Steps 3 and 4, in a thread of the pool."""
-        mapped = decode_and_map(call.signal, inflate(body, coding, self._limits), encoding, self._limits)
-        items, refused = mapped.items, mapped.refused
-        if refused and not items:
-            raise _all_refused(call.signal, refused)
-        ticket.add_items(len(items))
-        batch = Batch(call.writer, list(items))
-        if refused:
-            batch.items.append(self._refusals.refuse_some(call.log_id, _rejection(call, refused, body)))
-        elif overdue := self._refusals.overdue(call.log_id, call.writer, call.signal):
-            batch.items.append(overdue)
-        ticket.body_done()
-        appended = self._logs.append(call.log_id, batch) if batch.items else None
-        return _Pending(appended, items, refused)
+        A mapping that is right sends none, so each is a fault to be looked at; the client loses one item and no more.
+        """
+        late: list[Refused] = []
+        for index, error in sorted(appended.refused.items()):
+            _log.error("the log refused what mapping made: %s: %s", error.code, error.message)
+            if index < len(pending.ids):
+                late.append(Refused(_name_of(index, *pending.ids[index]), error.code, error.message))
+        if late:
+            pending.refused.extend(late)
+            await self._append_one(call, self._refusals.refuse_some(call.log_id, _rejection(call, late, body)))
 
-    async def _record_late(self, call: Call, pending: _Pending, appended: Appended, body: bytes) -> None:
-        """Items that the log itself found unlawful: named in the answer, and recorded in a batch of their own."""
-        late = [
-            Refused(_name_of(pending.items[index], index), error.code, error.message)
-            for index, error in sorted(appended.refused.items())
-            if index < len(pending.items)
-        ]
-        pending.refused.extend(late)
-        await self._append_one(call, self._refusals.refuse_some(call.log_id, _rejection(call, late, body)))
+    def _give_back(self, call: Call, recorded: Item | None) -> None:
+        if recorded is not None:
+            self._refusals.give_back(call.log_id, call.writer, recorded)
 
     async def _append_one(self, call: Call, item: Item) -> None:
         loop = asyncio.get_running_loop()
@@ -203,9 +244,9 @@ async def _committed(appended: Future[Appended]) -> Appended:
     return await asyncio.shield(asyncio.wrap_future(appended))
 
 
-def _name_of(item: Item, index: int) -> str:
+def _name_of(index: int, trace_id: bytes, span_id: bytes) -> str:
     """An item that the log refused, by its number among those that were mapped and by its ids."""
-    return f"item[{index}] trace_id={item.trace_id.hex() or 'none'} span_id={item.span_id.hex() or 'none'}"
+    return f"item[{index}] trace_id={trace_id.hex() or 'none'} span_id={span_id.hex() or 'none'}"
 
 
 def _rejection(call: Call, refused: Sequence[Refused], body: bytes) -> Rejection:

@@ -24,7 +24,7 @@ from google.rpc.error_details_pb2 import (  # type: ignore[import-untyped]  # as
 )
 from google.rpc.status_pb2 import Status  # type: ignore[import-untyped]  # as above
 
-from counterfoil.core.errors import CounterfoilError, Fault, InputError
+from counterfoil.core.errors import CounterfoilError, EvidenceError, Fault, InputError
 from counterfoil.ingest.limits import MAX_ITEM_CHARS, MAX_NAMED_ITEMS, MAX_REASON_CHARS, RETRY_AFTER_S
 from counterfoil.ingest.media import Encoding
 from counterfoil.mapping.draft import Refused
@@ -80,13 +80,20 @@ def shorten(text: str, limit: int) -> str:
 
 
 def error_of(error: CounterfoilError) -> ExportError:
-    """What an error of the rooms below means to an exporter."""
-    if isinstance(error, InputError):
-        return ExportError(STATUS_OF_CODE.get(error.code, 400), error.code, error.message, item=error.item)
-    code = getattr(error, "code", None)
-    if isinstance(error, Fault) and isinstance(code, str) and STATUS_OF_CODE.get(code, 500) in _RETRYABLE:
-        return ExportError(STATUS_OF_CODE[code], code, error.message)
-    return ExportError(500, "internal", "the service failed; its own log says why")
+    """What an error of the rooms below means to an exporter.
+
+    Trouble and damage of the stores are ours, and an operator's to mend: the client is told to keep its data and come
+    again. 500, after which it would throw them away, is left for what no operator can mend.
+    """
+    match error:
+        case InputError():
+            return ExportError(STATUS_OF_CODE.get(error.code, 400), error.code, error.message, item=error.item)
+        case EvidenceError():
+            return ExportError(503, "evidence_damaged", "what is stored does not check; the operator must run fsck")
+        case Fault() if isinstance(code := getattr(error, "code", None), str):
+            return ExportError(STATUS_OF_CODE.get(code, 503), code, error.message)
+        case _:
+            return ExportError(500, "internal", "the service failed; its own log says why")
 
 
 def status_message(error: ExportError) -> Status:

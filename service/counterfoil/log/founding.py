@@ -16,7 +16,8 @@ from sqlalchemy import Connection, Table, func, insert, select
 from counterfoil.core.errors import InputError
 from counterfoil.core.merkle import HASH_SIZE
 from counterfoil.core.note import NoteSigner
-from counterfoil.log.append import Appender, append_within
+from counterfoil.log.append import append_within
+from counterfoil.log.appender import Appender
 from counterfoil.log.batch import Batch, LogInfo
 from counterfoil.log.logs import Logs, item_of
 from counterfoil.log.prepare import Prepared, prepare

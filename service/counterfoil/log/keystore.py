@@ -48,7 +48,8 @@ RETRY_WINDOW_DAYS = 30
 """How long after the end of its month an arrival key still recognises a retry."""
 
 DEFAULT_RETENTION = "default"
-_LETTERS = "abcdefghijklmnopqrstuvwxyz"
+_LETTERS = bytes(97 + number % 26 for number in range(256))
+_UNEVEN = bytes(range(234, 256))
 _KEY_AAD = b"counterfoil/key/v1\n"
 _ARRIVAL_AAD = b"counterfoil/arrival-key/v1\n"
 _PROBE = b"counterfoil keystore"
@@ -396,12 +397,11 @@ _GENERATION = select(keystore_state.c.generation)
 
 def new_pseudonym(random_bytes: Callable[[int], bytes] = os.urandom) -> str:
     """A random token of letters, 122 bits: it never has a run of digits, so it is always a token (RECORD 1)."""
-    number = int.from_bytes(random_bytes(24), "big")
-    letters = []
-    for _ in range(PSEUDONYM_LETTERS):
-        number, letter = divmod(number, len(_LETTERS))
-        letters.append(_LETTERS[letter])
-    return "p_" + "".join(letters)
+    letters = b""
+    while len(letters) < PSEUDONYM_LETTERS:
+        # 234 is the greatest multiple of 26 within a byte: bytes above it would make some letters likelier.
+        letters += random_bytes(2 * PSEUDONYM_LETTERS).translate(_LETTERS, _UNEVEN)
+    return "p_" + letters[:PSEUDONYM_LETTERS].decode("ascii")
 
 
 def window_end_us(month: int) -> int:

@@ -16,7 +16,8 @@ from sqlalchemy import Connection, Select, select
 
 from counterfoil.core.errors import Fault, InputError
 from counterfoil.identity.tables import tenants
-from counterfoil.log.append import Appender, Counters, HeadSizes, append_group
+from counterfoil.log.append import append_group
+from counterfoil.log.appender import Appender, Counters, HeadSizes
 from counterfoil.log.batch import Appended, Batch, LogInfo
 from counterfoil.log.clock import Clock, SystemClock
 from counterfoil.log.keystore import Keystore

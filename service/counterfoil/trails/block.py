@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, bindparam, select
 
 from counterfoil.store.bulk import insert_rows
 from counterfoil.trails import derive, fulltext
@@ -113,9 +113,13 @@ def _note_call(leaf: dict[str, Any], trace: Trace | None, untraced: list[dict[st
         trace.curious = trace.changed = True
 
 
+_SUPERSEDED = records.update().where(records.c.id == bindparam("record")).values(superseded_by=bindparam("by"))
+_STALE = derived.delete().where(derived.c.id == bindparam("record"))
+
+
 def _mark_superseded(connection: Connection, superseded: Sequence[tuple[int, int]]) -> None:
     if superseded:
-        connection.exec_driver_sql("UPDATE records SET superseded_by = ? WHERE id = ?", list(superseded))
+        connection.execute(_SUPERSEDED, [{"by": seq, "record": identifier} for seq, identifier in superseded])
 
 
 def _write_words(
@@ -145,25 +149,24 @@ def _write_derived(
 ) -> None:
     """Apply the rules again to every trace that got a call, where one of its calls failed now or before."""
     steps = derive.fallbacks(untraced)
-    stale: list[tuple[int]] = []
+    stale: list[dict[str, int]] = []
     for trace in found.traces.values():
         if not (trace.called and trace.curious):
             continue
-        rows = connection.exec_driver_sql(
-            "SELECT id FROM records WHERE trace = ? AND id BETWEEN ? AND ? ORDER BY id LIMIT ?",
-            (trace.number, record_id(log_id, 0), record_id(log_id + 1, 0) - 1, MAX_DERIVED_OVER),
-        ).fetchall()
+        between = records.c.id.between(record_id(log_id, 0), record_id(log_id + 1, 0) - 1)
+        first = select(records.c.id).where(records.c.trace == trace.number, between)
+        rows = connection.execute(first.order_by(records.c.id).limit(MAX_DERIVED_OVER)).all()
         leaves = []
         for (identifier,) in rows:
             seq = seq_of(identifier)
             leaves.append(block[seq - first_seq].leaf if seq >= first_seq else parse_leaf(read_leaf(seq)))
-            stale.append((identifier,))
+            stale.append({"record": identifier})
         steps += derive.fallbacks(leaves)
     conclusions: dict[int, list[derive.Fallback]] = {}
     for step in steps:
         conclusions.setdefault(step.seq, []).append(step)
     if stale:
-        connection.exec_driver_sql("DELETE FROM derived WHERE id = ?", stale)
+        connection.execute(_STALE, stale)
     insert_rows(
         connection,
         derived,

@@ -11,7 +11,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, bindparam
 
 from counterfoil.store.bulk import insert_rows, select_each
 from counterfoil.trails.facts import Facts
@@ -21,12 +21,15 @@ from counterfoil.trails.tables import (
     FACT_FIELDS,
     MAX_AGENTS_SHOWN,
     STATUS_ERROR,
+    interaction_facts,
     interactions,
     traces,
 )
 
 _COLUMNS = tuple(column.name for column in interactions.columns)
 _COUNTS = {"decision": "decisions", "fallback": "fallbacks", "handoff": "handoffs", "oversight": "oversights"}
+
+_ABOUT = ("channel", "region", "type", "language")
 
 Links = set[tuple[int, int, int, int]]
 """Rows of `interaction_facts`."""
@@ -72,6 +75,8 @@ class Interaction:
     agents: str = "[]"
     new: bool = False
     changed: bool = False
+    described: bool = False
+    last_agent: dict[str, str] | None = None
 
     def row(self, log_id: int) -> tuple[object, ...]:
         """The row, in the order of the columns."""
@@ -210,26 +215,42 @@ def count(
         interaction.errors += 1
     about = leaf.get("interaction")
     if about is not None:
-        for key in ("channel", "region", "type", "language"):
-            text = about.get(key)
-            if text is not None and getattr(interaction, key) is None:
-                setattr(interaction, key, codes[text])
-                if key in FACT_FIELDS:
-                    links.add((log_id, FACT_FIELDS[key], codes[text] or 0, number))
+        if not interaction.described:
+            _describe(interaction, about, codes, links, log_id)
         if kind == "interaction" and about.get("phase") == "end":
             interaction.ended = True
     if interaction.subject is None and "subject" in leaf:
         interaction.subject = codes[leaf["subject"]]
     agent = leaf.get("agent")
-    if agent is not None:
-        for key in ("name", "id"):
-            if key in agent:
-                links.add((log_id, FACT_FIELDS["agent"], codes[agent[key]] or 0, number))
-        shown = agent.get("name") or agent.get("id")
-        if shown is not None and f'"{shown}"' not in interaction.agents:
-            agents = json.loads(interaction.agents)
-            if len(agents) < MAX_AGENTS_SHOWN:
-                interaction.agents = json.dumps([*agents, shown], separators=(",", ":"))
+    if agent is not None and agent != interaction.last_agent:  # most records are by the agent of the one before
+        interaction.last_agent = agent
+        _add_agent(interaction, agent, codes, links, log_id)
+
+
+def _describe(
+    interaction: Interaction, about: dict[str, str], codes: dict[str | None, int | None], links: Links, log_id: int
+) -> None:
+    """Take channel, region, type and language from the first record that reports each."""
+    for key in _ABOUT:
+        text = about.get(key)
+        if text is not None and getattr(interaction, key) is None:
+            setattr(interaction, key, codes[text])
+            if key in FACT_FIELDS:
+                links.add((log_id, FACT_FIELDS[key], codes[text] or 0, interaction.number))
+    interaction.described = all(getattr(interaction, key) is not None for key in _ABOUT)
+
+
+def _add_agent(
+    interaction: Interaction, agent: dict[str, str], codes: dict[str | None, int | None], links: Links, log_id: int
+) -> None:
+    for key in ("name", "id"):
+        if key in agent:
+            links.add((log_id, FACT_FIELDS["agent"], codes[agent[key]] or 0, interaction.number))
+    shown = agent.get("name") or agent.get("id")
+    if shown is not None and f'"{shown}"' not in interaction.agents:
+        agents = json.loads(interaction.agents)
+        if len(agents) < MAX_AGENTS_SHOWN:
+            interaction.agents = json.dumps([*agents, shown], separators=(",", ":"))
 
 
 def _found_by(kind: str, own: dict[str, str]) -> list[str]:
@@ -238,36 +259,46 @@ def _found_by(kind: str, own: dict[str, str]) -> list[str]:
     return [own[key] for key in keys if key in own]
 
 
+_CHANGED_TRACE = (
+    traces.update()
+    .where(traces.c.log_id == bindparam("of_log"), traces.c.trace_id == bindparam("of_trace"))
+    .values(reported=bindparam("reported_now"), derived=bindparam("derived_now"), curious=bindparam("curious_now"))
+)
+_CHANGED_INTERACTION = interactions.delete().where(
+    interactions.c.log_id == bindparam("of_log"), interactions.c.number == bindparam("of_number")
+)
+
+
 def write_traces(connection: Connection, log_id: int, found: Census) -> None:
+    """Insert the traces that are new, update those that learned something."""
     new, changed = [], []
     for trace_id, trace in found.traces.items():
         if trace.new:
             new.append((log_id, trace_id, trace.number, trace.reported, trace.derived, trace.curious))
         elif trace.changed:
-            changed.append((trace.reported, trace.derived, trace.curious, log_id, trace_id))
+            changed.append(
+                {
+                    "of_log": log_id,
+                    "of_trace": trace_id,
+                    "reported_now": trace.reported,
+                    "derived_now": trace.derived,
+                    "curious_now": trace.curious,
+                }
+            )
     insert_rows(connection, traces, ("log_id", "trace_id", "number", "reported", "derived", "curious"), new)
     if changed:
-        connection.exec_driver_sql(
-            "UPDATE traces SET reported = ?, derived = ?, curious = ? WHERE log_id = ? AND trace_id = ?",
-            changed,
-        )
-
-
-_UPSERT = (
-    f"INSERT OR REPLACE INTO interactions ({', '.join(_COLUMNS)}) "  # noqa: S608 - our own names
-    f"VALUES ({', '.join('?' * len(_COLUMNS))})"
-)
+        connection.execute(_CHANGED_TRACE, changed)
 
 
 def write_interactions(connection: Connection, log_id: int, found: Census, links: Links) -> None:
+    """Write the interactions that were counted, or learned whose part they are, and what they can be found by."""
     changed = [interaction for interaction in found.by_number.values() if interaction.changed]
-    new = [interaction.row(log_id) for interaction in changed if interaction.new]
-    old = [interaction.row(log_id) for interaction in changed if not interaction.new]
-    insert_rows(connection, interactions, _COLUMNS, new)
-    if old:
-        connection.exec_driver_sql(_UPSERT, old)
-    if links:
-        connection.exec_driver_sql(
-            "INSERT OR IGNORE INTO interaction_facts (log_id, field, code, number) VALUES (?, ?, ?, ?)",
-            sorted(links),
-        )
+    known = [{"of_log": log_id, "of_number": interaction.number} for interaction in changed if not interaction.new]
+    if known:
+        connection.execute(_CHANGED_INTERACTION, known)
+    insert_rows(connection, interactions, _COLUMNS, [interaction.row(log_id) for interaction in changed])
+    keys = ("log_id", "field", "code", "number")
+    wanted = sorted(links)
+    present = select_each(connection, interaction_facts, keys, ("number",), wanted)
+    new_links = [link for link, row in zip(wanted, present, strict=True) if row is None]
+    insert_rows(connection, interaction_facts, keys, new_links)

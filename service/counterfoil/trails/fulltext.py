@@ -14,6 +14,8 @@ A word with punctuation (`policy_limit`, `gpt-5-mini`) is the phrase of its part
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import zip_longest
+from typing import Any
 
 from sqlalchemy import BigInteger, ColumnElement, Connection, TableClause, column, literal_column
 from sqlalchemy import table as sql_table
@@ -24,6 +26,10 @@ MAX_QUERY_CHARS = 512
 MAX_TERMS = 32
 MAX_CONTENT_CHARS = 65_536
 """Characters of opened content that one record adds; what lies behind them is not found by words."""
+
+_BLOCK = 8_192
+_PLACE_BITS = 20
+"""Room for a word's place in its record and its column: 2^19 words are more than MAX_CONTENT_CHARS can hold."""
 
 _OPTIONS = "content='', columnsize=0, tokenize='unicode61 remove_diacritics 2'"
 
@@ -112,19 +118,37 @@ def matches(log_id: int, expression: str) -> ColumnElement[bool]:
     return literal_column(table_name(log_id)).op("MATCH", is_comparison=True)(expression)
 
 
-def postings(connection: Connection, log_id: int, schema: str = "main") -> Iterator[list[tuple[str, int, str, int]]]:
-    """Every (term, seq, column, place) of a log in order, in lists of at most a few thousand."""
-    view = f"postings_{int(log_id)}_{schema}"
-    source = f"fts5vocab('{schema}', '{table_name(log_id)}', 'instance')"
-    connection.exec_driver_sql(f"CREATE VIRTUAL TABLE IF NOT EXISTS temp.{view} USING {source}")
+def postings(connection: Connection, log_id: int) -> Iterator[list[tuple[Any, ...]]]:
+    """Every (term, seq, column: 0 facts or 1 content, place) of a log in that order, in blocks."""
+    yield from _vocabulary(connection, log_id, "instance", "term, doc, col = 'content_words', offset")
+
+
+def same_postings(connection: Connection, other: Connection, log_id: int) -> bool:
+    """Whether two indexes have the same words of a log.
+
+    Both give their postings in order of term, so it is enough that each term occurs as often in both and that the
+    places, without the terms, are the same sequence: a third of the work of looking at `postings`.
+    """
+    place = f"(doc << {_PLACE_BITS}) | (offset << 1) | (col = 'content_words')"
+    for what, columns in (("row", "term, doc, cnt"), ("instance", place)):
+        mine, theirs = (_vocabulary(side, log_id, what, columns) for side in (connection, other))
+        if any(block != other_block for block, other_block in zip_longest(mine, theirs)):
+            return False
+    return True
+
+
+def _vocabulary(connection: Connection, log_id: int, what: str, columns: str) -> Iterator[list[tuple[Any, ...]]]:
+    view = f"temp.vocabulary_{int(log_id)}_{what}"
+    source = f"fts5vocab('main', '{table_name(log_id)}', '{what}')"
+    connection.exec_driver_sql(f"CREATE VIRTUAL TABLE IF NOT EXISTS {view} USING {source}")
     cursor = connection.connection.cursor()
     try:
-        cursor.execute(f"SELECT term, doc, col, offset FROM temp.{view}")  # noqa: S608 - our own name
-        while rows := cursor.fetchmany(8192):
+        cursor.execute(f"SELECT {columns} FROM {view}")  # noqa: S608 - our own names
+        while rows := cursor.fetchmany(_BLOCK):
             yield list(rows)
     finally:
         cursor.close()
-        connection.exec_driver_sql(f"DROP TABLE temp.{view}")
+        connection.exec_driver_sql(f"DROP TABLE {view}")
 
 
 def join_content(values: Iterable[object]) -> str:

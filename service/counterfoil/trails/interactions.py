@@ -200,6 +200,7 @@ def _folded(index: Connection, rows: Sequence[Row[Any]]) -> dict[tuple[int, int]
             select(interactions.c.reported_in, *(func.sum(interactions.c[name]).label(name) for name in _COUNTED))
             .where(interactions.c.log_id == log_id, interactions.c.reported_in.in_(numbers))
             .group_by(interactions.c.reported_in)
+            .with_hint(interactions, "INDEXED BY ix_interactions_folded", "sqlite")
         )
         for row in index.execute(query):
             found[log_id, row.reported_in] = {name: int(getattr(row, name)) for name in _COUNTED}

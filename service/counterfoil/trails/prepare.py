@@ -60,7 +60,7 @@ def check_version(index: Database) -> None:
     with index.read() as connection:
         found = found_version(connection)
     if found != INDEX_VERSION:
-        raise OtherIndexVersion(found or 0)
+        raise OtherIndexVersion(found)
 
 
 def clear_log(connection: Connection, log_id: int) -> None:

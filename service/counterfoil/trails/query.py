@@ -17,6 +17,7 @@ from typing import Literal
 from counterfoil.core.encoding import decode_base64url, encode_base64url, parse_decimal, parse_time_us
 from counterfoil.core.errors import EvidenceError, InputError
 from counterfoil.core.filter import Filter, parse_filter
+from counterfoil.trails.fulltext import parse_words
 
 DEFAULT_LIMIT = 50
 MAX_LIMIT = 500
@@ -85,6 +86,8 @@ def parse_query(parameters: Iterable[tuple[str, str]]) -> Query:
         else:
             leaf.setdefault(name, []).append(value)
     q = single.get("q")
+    if q is not None:
+        parse_words(q)
     return Query(
         parse_filter(leaf),
         parse_page(single.get("limit"), single.get("cursor"), single.get("order")),

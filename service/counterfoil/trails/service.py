@@ -18,11 +18,12 @@ from counterfoil.log.access import record_access
 from counterfoil.log.batch import LogInfo
 from counterfoil.log.logs import Logs
 from counterfoil.trails.interactions import Listed, list_interactions, parse_interaction_query
-from counterfoil.trails.query import FIRST_PAGE, Page, parse_query
+from counterfoil.trails.prepare import check_version
+from counterfoil.trails.query import Page, parse_query
 from counterfoil.trails.record import Record, not_here, read_record, restore_otlp
 from counterfoil.trails.search import Results, search
 from counterfoil.trails.stores import ReadableLog, Stores, readable_logs
-from counterfoil.trails.trail import Trail, read_trail
+from counterfoil.trails.trail import FIRST_PAGE, Trail, read_trail
 
 MAX_SEQ = 2**53 - 1
 
@@ -36,6 +37,7 @@ class Trails:
     def __init__(self, logs: Logs, stores: Stores) -> None:
         self._logs = logs
         self._stores = stores
+        self._has_index = False
 
     def search(self, principal: Principal, parameters: Pairs) -> Results:
         """One page of records that match (facts only)."""
@@ -78,12 +80,20 @@ class Trails:
         record_access(self._logs, principal, action, f"interaction/{found}"[:128], len(trail.steps), "trail", raw)
         return trail
 
+    def _check_index(self) -> None:
+        """Raise OtherIndexVersion (503) until there is an index that this software can read."""
+        if not self._has_index:
+            check_version(self._stores.index)
+            self._has_index = True
+
     def _readable(self, principal: Principal) -> list[ReadableLog]:
+        self._check_index()
         with self._stores.ledger.read() as ledger:
             return readable_logs(ledger, principal.tenant_id, principal.log_id)
 
     def _log(self, principal: Principal, name: str, seq: int) -> LogInfo:
         """The log of interactions with this short name, if the principal may see it."""
+        self._check_index()
         if not 0 <= seq <= MAX_SEQ:
             raise not_here()
         log = self._logs.by_name(principal.tenant_id, name)

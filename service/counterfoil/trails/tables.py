@@ -14,7 +14,7 @@ from typing import Any
 
 from sqlalchemy import BigInteger, Boolean, Column, Index, Integer, LargeBinary, MetaData, String, Table, Text, text
 
-from counterfoil.core.errors import InputError
+from counterfoil.core.errors import Fault
 from counterfoil.store.metadata import NAMING_CONVENTION
 
 INDEX_VERSION = 1
@@ -170,12 +170,15 @@ interaction_facts = Table(
 """Which interactions have which agent, fallback trigger, ... (FACT_FIELDS); code 0 is *any*."""
 
 
-class OtherIndexVersion(InputError):
-    """The index was made by another version of this software: it has to be rebuilt, and nothing is lost by that."""
+class OtherIndexVersion(Fault):
+    """There is no index yet, or another version of this software made it: it has to be built, and nothing is lost.
 
-    def __init__(self, found: int) -> None:
-        super().__init__(
-            "index_version",
-            f"the index has version {found}, this software reads version {INDEX_VERSION}: run `counterfoil reindex`",
-        )
+    Not the caller's fault, and over in a while: a service that has just started builds it by itself.
+    """
+
+    code = "storage_unavailable"
+
+    def __init__(self, found: int | None) -> None:
+        what = "there is no index yet" if found is None else f"the index has version {found}, not {INDEX_VERSION}"
+        super().__init__(f"{what}: a running service builds it from the log, or run `counterfoil reindex`")
         self.found = found

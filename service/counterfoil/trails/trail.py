@@ -33,6 +33,7 @@ from counterfoil.trails.words import Said
 
 DEFAULT_LIMIT = 500
 MAX_LIMIT = 1_000
+FIRST_PAGE = Page(DEFAULT_LIMIT, None, "oldest")
 MAX_RULED = 5_000
 """Records of a trail that rules run over as a whole."""
 

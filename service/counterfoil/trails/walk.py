@@ -124,15 +124,22 @@ def first_at(connection: Connection, log: IndexedLog, us: int) -> int:
     low, high = 0, log.size
     while low < high:
         middle = (low + high) // 2
-        row = connection.exec_driver_sql(
-            "SELECT recorded_us FROM records WHERE id BETWEEN ? AND ? ORDER BY id LIMIT 1",
-            (record_id(log.id, middle), record_id(log.id, high) - 1),
-        ).first()
-        if row is not None and row[0] < us:
+        recorded_us = _recorded_us(connection, log.id, middle, high)
+        if recorded_us is not None and recorded_us < us:
             low = middle + 1
         else:
             high = middle
     return low
+
+
+def _recorded_us(connection: Connection, log_id: int, seq: int, end: int) -> int | None:
+    """When the record at `seq` was recorded; where somebody took it out of the index, the next before `end`."""
+    found = select_each(connection, records, ("id",), ("recorded_us",), [(record_id(log_id, seq),)])[0]
+    if found is not None:
+        return int(found[0])
+    between = records.c.id.between(record_id(log_id, seq), record_id(log_id, end) - 1)
+    following = select(records.c.recorded_us).where(between).order_by(records.c.id).limit(1)
+    return connection.execute(following).scalar()
 
 
 def _plan(connection: Connection, log: IndexedLog, query: Query, effective: Filter) -> _Plan | None:

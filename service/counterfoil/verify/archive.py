@@ -231,5 +231,8 @@ def read_data(file: BinaryIO, entry: Entry) -> Iterator[bytes]:
             crc = zlib.crc32(chunk, crc)
             if chunk:
                 yield chunk
+    if inflate is not None and (chunk := inflate.flush()):  # what the last step had no room for
+        size, crc = size + len(chunk), zlib.crc32(chunk, crc)
+        yield chunk
     if size != entry.size or crc != entry.crc or (inflate is not None and not inflate.eof):
         raise _refuse(f"{entry.name!r} holds {size} bytes with another size or CRC than declared, or is cut off")

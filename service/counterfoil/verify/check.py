@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from counterfoil.core.encoding import format_time_us
+from counterfoil.core.encoding import MAX_TIME_US, format_time_us
 from counterfoil.core.errors import EvidenceError
 from counterfoil.verify.attestation import ATTESTATION, TIMESTAMP, check_attestation
 from counterfoil.verify.bag import check_bag
@@ -172,11 +172,15 @@ def _check_explained(run: _Run, bundle: Bundle, seen: Seen, related: Seen) -> No
     run.passed(10, f"{explained} fields")
 
 
+def _time_text(seconds: int | None) -> str:
+    """A cosignature's time; one that no calendar has stays a number."""
+    us = (seconds or 0) * 1_000_000
+    return format_time_us(us) if us <= MAX_TIME_US else f"{seconds} s"
+
+
 def _check_witnesses(run: _Run, opened: Opened) -> None:
     run.passed(5, "witnessed" if opened.witnesses else "unwitnessed")
-    run.found["witnesses"] = tuple(
-        f"{name} at {format_time_us((seconds or 0) * 1_000_000)}" for name, seconds in opened.witnesses
-    )
+    run.found["witnesses"] = tuple(f"{name} at {_time_text(seconds)}" for name, seconds in opened.witnesses)
     if not opened.witnesses:
         run.caveats.append(
             "That the log shows everyone the same history: the checkpoint is unwitnessed, so whoever holds the log's "

@@ -47,7 +47,7 @@ def parse_object(data: bytes) -> dict[str, Any]:
     try:
         value = _read(data.decode("utf-8"))
         _check_depth(value, MAX_DOCUMENT_DEPTH)
-    except (UnicodeDecodeError, RecursionError, json.JSONDecodeError):
+    except (ValueError, RecursionError):  # also integers of more digits than Python reads
         raise refuse("not JSON in UTF-8") from None
     if not isinstance(value, dict):
         raise refuse("not a JSON object")

@@ -109,7 +109,7 @@ def parse_policy(text: str) -> VerifyPolicy:
         raise _bad(f"over the limit of {MAX_POLICY_BYTES} bytes")
     try:
         document = tomllib.loads(text)
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # also integers of more digits than Python reads
         raise _bad(f"not TOML: {error}") from None
     _check_keys(document, {"version", "demand", "tlog_policy", "bundle", "timestamp"}, "")
     if _take(document, "version", int) != VERSION:

@@ -195,6 +195,8 @@ def _parse_info(content: bytes, message: bytes) -> tuple[int, int, str]:
     if (algorithm, digest) != (_SHA256, hashlib.sha256(message).digest()):
         raise _refuse("not over SHA-256 of the attestation")
     serial, at_us = info.integer(), info.time_us()
+    if at_us < 0:
+        raise _refuse("made before 1970")
     for tag in (SEQUENCE, BOOLEAN, INTEGER, context(0), context(1)):  # accuracy, ordering, nonce, tsa, extensions
         info.skip_optional(tag)
     info.end()

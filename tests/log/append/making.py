@@ -202,4 +202,4 @@ def fsck(made: Made) -> list[Finding]:
     keys = {log.origin: load_signer(directory.keys, log.origin).verifier_key for log in made.logs.all()}
     master_key = load_master_key(directory.keys)
     sources = Sources(directory.ledger_url, directory.heads, keys, directory.keystore_url, master_key)
-    return list(check_ledger(sources, workers=1))
+    return list(check_ledger(sources))

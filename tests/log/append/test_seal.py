@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import os
+from importlib.resources import files
 
 import pytest
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -36,9 +39,6 @@ def test_what_was_sealed_comes_out_in_order(disclosures: list[bytes]) -> None:
 
 
 def test_the_associated_data_is_exactly_as_specified() -> None:
-    import base64
-    import hashlib
-
     content = '{"input":"' + "b" * 43 + '","rationale":"' + "a" * 43 + '"}'
     digest = base64.b64encode(hashlib.sha256(content.encode()).digest())
     assert content_aad(ORIGIN, CONTENT) == b"counterfoil/content/v1\n" + ORIGIN.encode() + b"\n" + digest + b"\n"
@@ -103,6 +103,11 @@ def test_plain_zstd_opens_too() -> None:
     frame = zstandard.ZstdCompressor().compress(b"\x00\x00\x00\x02[]")
     data = NONCE + AESGCM(KEY).encrypt(NONCE, b"\x02" + frame, content_aad(ORIGIN, CONTENT))
     assert unseal(KEY, ORIGIN, CONTENT, data) == [b"[]"]
+
+
+def test_the_dictionary_never_changes_because_what_was_sealed_with_it_must_open() -> None:
+    data = files("counterfoil.log").joinpath("seal_dictionary_1.zdict").read_bytes()
+    assert hashlib.sha256(data).hexdigest() == "e1b5920cf2c2e7754ea1e084f204732175915d964d54fc20c38bcd714191cc54"
 
 
 def test_typical_content_becomes_a_third_of_its_size() -> None:

@@ -89,7 +89,6 @@ def test_types_and_cache_headers_are_those_of_the_specification(filled_service: 
         "tile/entries/",
         "tile/entries/0",
         "tile/0/999999",
-        "checkpoint/",
         "tile/0/%2e%2e/000",
     ],
 )

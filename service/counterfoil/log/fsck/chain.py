@@ -41,7 +41,7 @@ def check_range(job: RangeJob, ledger: Database, keystore: Keystore | None) -> R
     with ledger.read() as conn:
         chain = _Chain(conn, job, found)
         tree = RangeTree(conn, job.log, job.first, job.end, found)
-        contents = RangeContents(conn, job, keystore, found, counts) if job.depth.contents else None
+        contents = RangeContents(ledger, conn, job, keystore, found, counts) if job.depth.contents else None
         signed = RangeCheckpoints(conn, job, found)
         folds: dict[int, bytes] = {}
         for n in range(job.first // TILE_WIDTH, -(-job.end // TILE_WIDTH)):

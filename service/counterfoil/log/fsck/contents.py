@@ -32,11 +32,13 @@ from counterfoil.log.keystore import Keystore
 from counterfoil.log.records import read_leaf
 from counterfoil.log.seal import part_count, unseal, unseal_part
 from counterfoil.log.tables import blobs, contents, removals
+from counterfoil.store.database import Database
 
 MAX_KEYS_KEPT = 20_000
 """Opened data keys that one range keeps; one key serves an interaction, whose records lie close together."""
 
-_SALT = re.compile(r"[A-Za-z0-9_-]{21}[AQgw]")
+_SALT = re.compile(r"[A-Za-z0-9_-]{21}[AQgw]|[A-Za-z0-9_-]{24}")
+"""base64url of 16 bytes (the last letter has four zero bits) or of 18, in its one spelling."""
 
 Leaves = list[tuple[int, dict[str, Any] | None]]
 
@@ -45,8 +47,16 @@ class RangeContents:
     """The contents of the records of a range, in step with their leaves."""
 
     def __init__(
-        self, conn: Connection, job: RangeJob, keystore: Keystore | None, found: Collector, counts: Counts
+        self,
+        ledger: Database,
+        conn: Connection,
+        job: RangeJob,
+        keystore: Keystore | None,
+        found: Collector,
+        counts: Counts,
     ) -> None:
+        self._ledger = ledger
+        self._job = job
         self._conn = conn
         self._log = job.log
         self._keystore = keystore
@@ -132,9 +142,15 @@ class RangeContents:
             self._found.add("content_missing", f"no content, and no removal, of: {names}", seq=seq, attack=2)
         elif self._keystore is None:
             self._counts.unopened += 1
-        else:
+        elif not self._removed_meanwhile(seq, missing):
             message = f"the keystore has no key for the content of: {names}; no removal explains it"
             self._found.add("content_key_missing", message, seq=seq, attack=2)
+
+    def _removed_meanwhile(self, seq: int, fields: set[str]) -> bool:
+        """Whether the content was erased while this check ran: the keystore is not part of the ledger's snapshot."""
+        with self._ledger.read() as conn:
+            removed = _Removals(conn, self._job, self._found)
+        return all(removed.state_of(seq, name) is not None for name in fields)
 
     def _check_blob(self, seq: int, name: str, disclosure: Disclosure) -> None:
         """A large value: its parts open, follow each other and give the digest in its reference."""
@@ -212,7 +228,7 @@ def parse_part(part: bytes, encoded: str) -> Disclosure:
     """Parse the JSON bytes of a disclosure as strictly as `core.disclosure.parse_disclosure`, but faster where good.
 
     What orjson prints again byte for byte has no key twice and no second spelling; what has at most 64 brackets is not
-    nested deeper than 64; 22 characters with four zero bits at the end are 16 bytes of base64url. All else goes to
+    nested deeper than 64; a salt of ours has one of two lengths. Whatever does not pass here goes to
     `parse_disclosure`, which has the last word.
     """
     try:
