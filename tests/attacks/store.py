@@ -17,12 +17,12 @@ from typing import Any
 
 from counterfoil.core.checkpoint import Checkpoint
 from counterfoil.core.encoding import encode_base64, print_canonical
-from counterfoil.log.accounts import init_directory
 from counterfoil.log.batch import Appended, Batch, LogInfo
 from counterfoil.log.checkpoints import Checkpointer
 from counterfoil.log.finding import Finding
 from counterfoil.log.fsck import Report, Sources, check_ledger
 from counterfoil.log.heads import HeadStore
+from counterfoil.log.initialise import init_directory
 from counterfoil.log.keystore import Keystore
 from counterfoil.log.logs import Logs
 from counterfoil.log.masterkey import load_master_key

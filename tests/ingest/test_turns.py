@@ -26,7 +26,8 @@ async def _settle() -> None:
 
 def test_what_fits_works_at_once_and_what_does_not_waits_without_being_overtaken() -> None:
     async def run() -> list[str]:
-        turns, events = Turns(10), []
+        turns = Turns(10)
+        events: list[str] = []
         done = {name: asyncio.Event() for name in "abcd"}
         weights = {"a": 4, "b": 6, "c": 8, "d": 1}
         tasks = []
@@ -51,7 +52,8 @@ def test_what_fits_works_at_once_and_what_does_not_waits_without_being_overtaken
 
 def test_a_request_over_the_whole_limit_works_alone() -> None:
     async def run() -> list[str]:
-        turns, events, done = Turns(10), [], asyncio.Event()
+        turns, done = Turns(10), asyncio.Event()
+        events: list[str] = []
         first = asyncio.create_task(_work(turns, 50, events, "large", done))
         await _settle()
         second = asyncio.create_task(_work(turns, 1, events, "small", done))
@@ -67,7 +69,8 @@ def test_a_request_over_the_whole_limit_works_alone() -> None:
 @pytest.mark.parametrize("late", [False, True])
 def test_who_stops_waiting_keeps_nobody_from_working(late: bool) -> None:
     async def run() -> list[str]:
-        turns, events, done, never = Turns(10), [], asyncio.Event(), asyncio.Event()
+        turns, done, never = Turns(10), asyncio.Event(), asyncio.Event()
+        events: list[str] = []
         first = asyncio.create_task(_work(turns, 10, events, "first", done))
         await _settle()
         quitter = asyncio.create_task(_work(turns, 10, events, "quitter", never))

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from counterfoil.cli.options import data_options, json_option, print_json
-from counterfoil.log.accounts import init_directory
+from counterfoil.log.initialise import init_directory
 from counterfoil.settings import Settings
 from counterfoil.store.database import open_ledger
 from counterfoil.store.directory import Directory

@@ -76,14 +76,15 @@ class Evidence:
         self, principal: Principal, given: Mapping[str, Any], *, idempotency_key: str | None = None
     ) -> tuple[ExportJob, LogInfo]:
         """Queue an export. InputErrors say what is wrong; the same idempotency key gives the same job again."""
-        digest = hashlib.sha256(to_json(given)).digest()
+        request = parse_request(given, may_read_content=principal.may(Permission.READ_CONTENT))
+        log = self._log_for(principal, request.log)
+        request = self._producer.localise(log, request)
+        # Over the request as it is kept, in which no identifier of a person stands: a digest can be guessed at.
+        digest = hashlib.sha256(to_json(request.parsed())).digest()
         if idempotency_key is not None:
             repeated = self._repeated(principal, _checked_key(idempotency_key), digest)
             if repeated is not None:
                 return repeated, self._logs.by_id(repeated.log_id)
-        request = parse_request(given, may_read_content=principal.may(Permission.READ_CONTENT))
-        log = self._log_for(principal, request.log)
-        request = self._producer.localise(log, request)
         self._check_room(principal)
         export_id = f"exp_{secrets.token_hex(16)}"
         asker = Asker(principal.credential_id, principal.name, principal.role.value)

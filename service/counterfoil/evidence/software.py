@@ -1,7 +1,9 @@
 """Which program built a bundle: its version, and a digest over its own source files.
 
-The digest is SHA-256 over lines `<sha256 hex>  <path>\\n` of every `.py` and template file of the package, sorted by
-path: `cd .../counterfoil && find . ... | sort | xargs sha256sum | sha256sum` gives it again (docs/reading-a-bundle.md).
+The digest is SHA-256 over lines `<sha256 hex>  <path>\\n` of every `.py` and `.j2` file of the package, sorted by path,
+as this prints it in the package's directory:
+
+    find . -name '*.py' -o -name '*.j2' | cut -c3- | LC_ALL=C sort | xargs sha256sum | sha256sum
 """
 
 from __future__ import annotations

@@ -4,7 +4,6 @@
     create_log            a log: `genesis` and `key` are its first two records; `configuration` in the access log
     create_credential     `key` create with the credential's id in the tenant's access log
     revoke_credential     `key` revoke there
-    init_directory        all of that for a new embedded directory
 
 Order, and what a crash leaves: the signing key file first (a crash leaves a key that no log has, which the next attempt
 takes up); then rows, head and records in one transaction (all or nothing).
@@ -18,24 +17,20 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, insert, select, update
 
 from counterfoil.core.errors import InputError
-from counterfoil.core.note import format_vkey
 from counterfoil.core.rules import is_token
 from counterfoil.identity.credentials import new_secret
 from counterfoil.identity.roles import Role
 from counterfoil.identity.tables import credentials, tenants
 from counterfoil.log.append import append_within
 from counterfoil.log.batch import LogInfo
-from counterfoil.log.clock import Clock, SystemClock
 from counterfoil.log.founding import (
     ACCESS,
     INTERACTIONS,
-    bundle_key_name,
     draft_of,
     insert_log,
     next_id,
@@ -43,25 +38,15 @@ from counterfoil.log.founding import (
     prepare_drafts,
     signer_for,
 )
-from counterfoil.log.heads import HeadStore
-from counterfoil.log.keystore import Keystore
 from counterfoil.log.logs import Logs
-from counterfoil.log.masterkey import create_master_key
-from counterfoil.log.signing import create_signer
-from counterfoil.log.tables import deployment
 from counterfoil.log.tables import logs as log_table
 from counterfoil.mapping.draft import Draft
-from counterfoil.store.database import open_keystore, open_ledger
-from counterfoil.store.directory import Directory
-from counterfoil.store.migrate import create_keystore, migrate
 
 MAX_NAME_CHARS = 200
-MAX_BASE_CHARS = 120
 MAX_FULLTEXT_FIELDS = 32
 
 _SHORT_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 _FIELD = re.compile(r"[a-z][a-z0-9_]{0,63}")
-_BASE_ORIGIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._~-]*(/[A-Za-z0-9][A-Za-z0-9._~-]*)*")
 
 
 class NewCredential(NamedTuple):
@@ -108,8 +93,8 @@ class Accounts:
 
     def create_tenant(self, name: str, *, region: str | None = None) -> int:
         """A tenant with its access log; its id."""
-        _check_short_name(name, "tenant")
-        _check_region(region)
+        check_short_name(name, "tenant")
+        check_region(region)
         logs = self._logs
         with logs.ledger.read() as connection:
             origin = origin_of(connection, name, ACCESS)
@@ -133,9 +118,9 @@ class Accounts:
         by: str | None = None,
     ) -> LogInfo:
         """A log of interactions, with its own origin and signing key."""
-        _check_short_name(name, "log")
-        _check_fulltext(fulltext_fields)
-        _check_region(region)
+        check_short_name(name, "log")
+        check_fulltext(fulltext_fields)
+        check_region(region)
         logs = self._logs
         tenant_id = self.tenant_id(tenant)
         with logs.ledger.read() as connection:
@@ -266,78 +251,6 @@ class Accounts:
         # Crash here: the change is made and recorded; who asked was not told, and finds it in the list.
 
 
-# -- a new directory ----------------------------------------------------------------------------------------------
-
-
-class Initialised(NamedTuple):
-    """What `init` made; the administrator's key is shown this once."""
-
-    directory: Directory
-    origin: str
-    """The base of every origin."""
-    log: LogInfo
-    access: LogInfo
-    administrator: NewCredential
-    bundle_vkey: str
-
-    @property
-    def administrator_key(self) -> str:
-        """The key, shown this once."""
-        return self.administrator.key
-
-
-def init_directory(
-    path: Directory | str | Path,
-    origin: str | None = None,
-    *,
-    tenant: str = "default",
-    log: str = "main",
-    region: str | None = None,
-    fulltext_fields: Sequence[str] = (),
-    clock: Clock | None = None,
-) -> Initialised:
-    """`init`: an embedded directory with everything a service needs, from nothing.
-
-    `origin` is the base of every origin, a schema-less URL such as "audit.example.com" (C2SP tlog-checkpoint); one that
-    nobody else has is made up where none is given. In this order, so that a crash leaves a directory that refuses to
-    start and never one that half works: directories, master key, schema, keystore, bundle key, deployment row, tenant
-    with its access log, first log, administrator's key.
-    """
-    directory = path if isinstance(path, Directory) else Directory.at(path)
-    base = origin or f"counterfoil.local/{new_secret().credential_id}"
-    if len(base) > MAX_BASE_CHARS or _BASE_ORIGIN.fullmatch(base) is None:
-        raise InputError(
-            "bad_origin", f"an origin is a URL without a scheme, at most {MAX_BASE_CHARS} characters", item="origin"
-        )
-    for name, item in ((tenant, "tenant"), (log, "log")):
-        _check_short_name(name, item)
-    _check_region(region)
-    _check_fulltext(fulltext_fields)
-    directory.create()
-    master_key = create_master_key(directory.keys)
-    ledger, keystore_database = open_ledger(directory.ledger_url), open_keystore(directory.keystore_url)
-    try:
-        migrate(ledger)
-        create_keystore(keystore_database)
-        keystore = Keystore(keystore_database, master_key)
-        keystore.initialise()
-        bundle_vkey = format_vkey(create_signer(directory.keys, bundle_key_name(base)).verifier_key)
-        logs = Logs(ledger, keystore, HeadStore(directory.heads), directory.keys, clock or SystemClock())
-        row = {"id": 1, "origin": base, "bundle_vkey": bundle_vkey, "created_us": logs.clock.now_us()}
-        with ledger.write() as connection:
-            connection.execute(insert(deployment).values(**row))
-        accounts = Accounts(logs)
-        tenant_id = accounts.create_tenant(tenant, region=region)
-        info = accounts.create_log(tenant, log, region=region, fulltext_fields=fulltext_fields)
-        administrator = accounts.create_credential(tenant, Role.ADMINISTRATOR, name="first administrator")
-        access = logs.access_log(tenant_id)
-        logs.close()
-    finally:
-        ledger.dispose()
-        keystore_database.dispose()
-    return Initialised(directory, base, info, access, administrator, bundle_vkey)
-
-
 # -- names --------------------------------------------------------------------------------------------------------
 
 
@@ -346,18 +259,21 @@ def _refuse_taken(connection: Connection, origin: str, name: str) -> None:
         raise InputError("conflict", f"there is a log {name} already", item="log")
 
 
-def _check_short_name(name: str, item: str) -> None:
+def check_short_name(name: str, item: str) -> None:
+    """The short name of a tenant or log; InputError "bad_name"."""
     if _SHORT_NAME.fullmatch(name) is None or not is_token(name):
         wanted = "1 to 63 of a-z, 0-9 and -, not beginning with -, without seven digits in a row"
         raise InputError("bad_name", f"the name of a {item} has {wanted}", item=item)
 
 
-def _check_region(region: str | None) -> None:
+def check_region(region: str | None) -> None:
+    """A region is a token; InputError "bad_region"."""
     if region is not None and not is_token(region):
         raise InputError("bad_region", "a region is a token such as eu-west-1", item="region")
 
 
-def _check_fulltext(fields: Sequence[str]) -> None:
+def check_fulltext(fields: Sequence[str]) -> None:
+    """Names of content fields that full text may read; InputError "bad_fulltext_fields"."""
     if len(fields) > MAX_FULLTEXT_FIELDS or not all(_FIELD.fullmatch(field) for field in fields):
         raise InputError(
             "bad_fulltext_fields", f"at most {MAX_FULLTEXT_FIELDS} names of content fields", item="fulltext_fields"

@@ -27,10 +27,10 @@ from counterfoil.core.errors import Fault
 from counterfoil.core.merkle import MAX_TREE_SIZE
 from counterfoil.core.promise import Promise, sign_promise
 from counterfoil.log.appender import Appender
+from counterfoil.log.arrivalkeys import ArrivalKey
 from counterfoil.log.batch import Appended, Given, LogInfo
 from counterfoil.log.clock import US_PER_SECOND, month_of
 from counterfoil.log.errors import ClockBehind, HeadContradicted, LogRolledBack
-from counterfoil.log.keystore import ArrivalKey
 from counterfoil.log.numbering import Numbering, recognise
 from counterfoil.log.prepare import Prepared
 from counterfoil.log.records import Head, head

@@ -26,7 +26,7 @@ from typing import NamedTuple
 
 from sqlalchemy import Connection
 
-from counterfoil.log.keystore import ArrivalKey
+from counterfoil.log.arrivalkeys import ArrivalKey
 from counterfoil.log.tables import arrivals
 from counterfoil.mapping.draft import Item
 from counterfoil.store.bulk import select_each, select_spans

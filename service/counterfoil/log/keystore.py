@@ -30,28 +30,23 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from sqlalchemy import Connection, delete, select, update
 
 from counterfoil.core.errors import Fault
-from counterfoil.log.clock import US_PER_DAY, end_of_month_us
+from counterfoil.log.arrivalkeys import ArrivalKey, ArrivalKeyring
 from counterfoil.log.masterkey import KEY_BYTES, derive
-from counterfoil.log.tables import arrival_keys, data_keys, keystore_state, pseudonyms, subject_keys
+from counterfoil.log.tables import data_keys, keystore_state, pseudonyms, subject_keys
+from counterfoil.log.wrapping import NONCE_BYTES, unwrap, wrap
 from counterfoil.store.bulk import insert_rows, select_each
-from counterfoil.store.columns import as_bytes
 from counterfoil.store.database import Database
 from counterfoil.store.errors import Refused
 
 KEY_ID_BYTES = 16
-NONCE_BYTES = 12
 PSEUDONYM_LETTERS = 26
 MAX_REMEMBERED = 20_000
 """Data keys, and pseudonyms, kept in memory: about 10 MB."""
-
-RETRY_WINDOW_DAYS = 30
-"""How long after the end of its month an arrival key still recognises a retry."""
 
 DEFAULT_RETENTION = "default"
 _LETTERS = bytes(97 + number % 26 for number in range(256))
 _UNEVEN = bytes(range(234, 256))
 _KEY_AAD = b"counterfoil/key/v1\n"
-_ARRIVAL_AAD = b"counterfoil/arrival-key/v1\n"
 _PROBE = b"counterfoil keystore"
 
 
@@ -78,13 +73,6 @@ class Resolved(NamedTuple):
     tokens: dict[str, str]
 
 
-class ArrivalKey(NamedTuple):
-    """The arrival key of a month (yyyymm)."""
-
-    month: int
-    key: bytes
-
-
 class Keystore:
     """The keystore of one deployment. Safe to share between threads and processes."""
 
@@ -101,7 +89,7 @@ class Keystore:
         self._keys: OrderedDict[tuple[int, Selector], DataKey] = OrderedDict()
         self._tokens: OrderedDict[tuple[int, str], str] = OrderedDict()
         self._links: OrderedDict[tuple[int, str, bytes], None] = OrderedDict()
-        self._arrivals: dict[int, ArrivalKey] = {}
+        self._arrivals = ArrivalKeyring(database, self._derived("arrivals", 0), random_bytes)
 
     def initialise(self) -> None:
         """Write the one row of state into a new keystore."""
@@ -201,7 +189,7 @@ class Keystore:
             cipher = AESGCM(self._derived("wrap", log_id))
             for selector, row in zip(missing, rows, strict=True):
                 if row is not None:
-                    keys[selector] = DataKey(row[0], _unwrap(cipher, row[1], _KEY_AAD + row[0]))
+                    keys[selector] = DataKey(row[0], unwrap(cipher, row[1], _KEY_AAD + row[0]))
         unnamed = [identifier for identifier, token in tokens.items() if not token]
         if unnamed:
             secret = self._derived("pseudonym", log_id)
@@ -222,7 +210,7 @@ class Keystore:
         for number, selector in enumerate(missing):
             part = pool[number * size : (number + 1) * size]
             key_id, key = part[:KEY_ID_BYTES], part[KEY_ID_BYTES : KEY_ID_BYTES + KEY_BYTES]
-            wrapped = _wrap(cipher, key, _KEY_AAD + key_id, part[-NONCE_BYTES:])
+            wrapped = wrap(cipher, key, _KEY_AAD + key_id, part[-NONCE_BYTES:])
             rows.append((key_id, log_id, _selector_hash(secret, selector), selector.month, wrapped))
             keys[selector] = DataKey(key_id, key)
         insert_rows(connection, data_keys, ("key_id", "log_id", "selector", "month", "wrapped"), rows)
@@ -281,7 +269,7 @@ class Keystore:
             rows = select_each(connection, data_keys, ("key_id",), columns, [(key_id,) for key_id in wanted])
         cipher = AESGCM(self._derived("wrap", log_id))
         return {
-            key_id: _unwrap(cipher, row[1], _KEY_AAD + key_id)
+            key_id: unwrap(cipher, row[1], _KEY_AAD + key_id)
             for key_id, row in zip(wanted, rows, strict=True)
             if row is not None and row[0] == log_id
         }
@@ -311,41 +299,11 @@ class Keystore:
 
     def arrival_keys(self, month: int, now_us: int) -> tuple[ArrivalKey, ...]:
         """The key of `month` (created if new, committed) and those of earlier months whose window still lasts."""
-        if month not in self._arrivals:
-            self._load_arrival_keys(month)
-        with self._lock:
-            # Also a key that another process destroyed must not outlive its window here.
-            kept = {key.month: key for key in self._arrivals.values() if window_end_us(key.month) > now_us}
-            kept[month] = self._arrivals[month]
-            self._arrivals = kept
-        earlier = [key for key in kept.values() if key.month < month]
-        return (kept[month], *sorted(earlier, reverse=True))
-
-    def _load_arrival_keys(self, month: int) -> None:
-        cipher = AESGCM(self._derived("arrivals", 0))
-        with self._database.write() as connection:
-            found = {row.month: row.wrapped for row in connection.execute(select(arrival_keys))}
-            if month not in found:
-                key, nonce = self._random(KEY_BYTES), self._random(NONCE_BYTES)
-                found[month] = _wrap(cipher, key, _ARRIVAL_AAD + b"%d" % month, nonce)
-                connection.execute(arrival_keys.insert().values(month=month, wrapped=found[month]))
-        opened = {
-            number: ArrivalKey(number, _unwrap(cipher, wrapped, _ARRIVAL_AAD + b"%d" % number))
-            for number, wrapped in found.items()
-        }
-        with self._lock:
-            self._arrivals = opened
+        return self._arrivals.keys(month, now_us)
 
     def destroy_arrival_keys(self, now_us: int) -> list[int]:
         """Destroy the arrival keys whose retry window has ended; their months. For the janitor, once a day."""
-        with self._database.write() as connection:
-            months = sorted(connection.execute(select(arrival_keys.c.month)).scalars())
-            over = [month for month in months if window_end_us(month) <= now_us]
-            if over:
-                connection.execute(delete(arrival_keys).where(arrival_keys.c.month.in_(over)))
-        with self._lock:
-            self._arrivals = {month: key for month, key in self._arrivals.items() if month not in over}
-        return over
+        return self._arrivals.destroy(now_us)
 
     # -- destroying ---------------------------------------------------------------------------------------------
 
@@ -404,11 +362,6 @@ def new_pseudonym(random_bytes: Callable[[int], bytes] = os.urandom) -> str:
     return "p_" + letters[:PSEUDONYM_LETTERS].decode("ascii")
 
 
-def window_end_us(month: int) -> int:
-    """When the arrival key of `month` (yyyymm) is to be destroyed."""
-    return end_of_month_us(month) + RETRY_WINDOW_DAYS * US_PER_DAY
-
-
 def _raise_generation(connection: Connection) -> None:
     connection.execute(update(keystore_state).values(generation=keystore_state.c.generation + 1))
 
@@ -424,18 +377,6 @@ def _identifier_hash(secret: bytes, identifier: str) -> bytes:
 
 def _prefixed(parts: Sequence[bytes]) -> bytes:
     return b"".join(len(part).to_bytes(4, "big") + part for part in parts)
-
-
-def _wrap(cipher: AESGCM, key: bytes, aad: bytes, nonce: bytes) -> bytes:
-    return nonce + cipher.encrypt(nonce, key, aad)
-
-
-def _unwrap(cipher: AESGCM, wrapped: bytes, aad: bytes) -> bytes:
-    data = as_bytes(wrapped) or b""
-    try:
-        return cipher.decrypt(data[:NONCE_BYTES], data[NONCE_BYTES:], aad)
-    except (InvalidTag, ValueError):
-        raise Fault("a key in the keystore does not open with this master key: restore the keystore") from None
 
 
 def _keep(cache: OrderedDict[Any, Any], key: Any, value: Any) -> None:

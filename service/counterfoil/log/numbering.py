@@ -17,10 +17,10 @@ from sqlalchemy import Connection
 from counterfoil.core.encoding import format_time_us
 from counterfoil.log import arrivals as arrival_lookup
 from counterfoil.log.appender import Appender
+from counterfoil.log.arrivalkeys import ArrivalKey
 from counterfoil.log.arrivals import Arrival, Known
 from counterfoil.log.batch import Given
 from counterfoil.log.errors import HeadContradicted
-from counterfoil.log.keystore import ArrivalKey
 from counterfoil.log.prepare import Prepared, PreparedItem
 from counterfoil.log.records import Head, read_leaf
 from counterfoil.log.sealer import PreparedRecord

@@ -16,10 +16,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from counterfoil.core.errors import InputError
+from counterfoil.log.arrivalkeys import ArrivalKey
 from counterfoil.log.arrivals import Arrival, identify
 from counterfoil.log.batch import Batch, LogInfo
 from counterfoil.log.clock import Clock, month_of
-from counterfoil.log.keystore import ArrivalKey, Keystore, Selector
+from counterfoil.log.keystore import Keystore, Selector
 from counterfoil.log.lawful import check_facts, check_producer, is_known_token
 from counterfoil.log.sealer import Plan, PreparedRecord, Sealer
 from counterfoil.mapping.draft import Draft, Item

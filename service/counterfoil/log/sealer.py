@@ -4,7 +4,7 @@ The leaf is printed once, by orjson with sorted keys: on the domain of RECORD 1 
 (`core.encoding.format_json`; a test compares them). The four values that come later are printed as `"="`, which no
 token, time or hash can be, and the bytes are cut there.
 
-Each content field becomes an RFC 9901 disclosure with a salt of its own; the leaf holds the digests, and the disclosures
+Each content field becomes an RFC 9901 disclosure with a salt of its own; the leaf holds the digests, the disclosures
 are sealed together. A value over the inline limit becomes a reference, its bytes sealed in parts (never truncated).
 """
 

@@ -11,11 +11,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from sqlalchemy import Connection, Row, and_, func, or_, select
+from sqlalchemy import Connection, Row, and_, or_, select
 
 from counterfoil.core.encoding import format_time_us
 from counterfoil.core.errors import InputError
 from counterfoil.core.filter import ANY, parse_filter
+from counterfoil.store.bulk import select_spans
 from counterfoil.trails.query import FIRST_PAGE, Cursor, Page, parse_page, parse_time
 from counterfoil.trails.stores import AsOf, ReadableLog, Stores, as_of, choose_log, indexed_logs
 from counterfoil.trails.tables import ANY_CODE, FACT_FIELDS, interaction_facts, interactions, names
@@ -25,6 +26,8 @@ _COUNTED = ("records", "decisions", "fallbacks", "handoffs", "oversights", "erro
 _NAMED = ("channel", "region", "type", "language", "subject", "outcome")
 FILTERS = ("log", *FACT_FIELDS)
 MAX_VALUES = 16
+MAX_PARTS = 10_000
+"""Traces of one interaction whose unnamed records are counted in."""
 
 
 @dataclass(slots=True)
@@ -194,16 +197,12 @@ def _texts(index: Connection, rows: Sequence[Row[Any]]) -> dict[tuple[int, int |
 def _folded(index: Connection, rows: Sequence[Row[Any]]) -> dict[tuple[int, int], dict[str, int]]:
     """Counts of the derived interactions that are part of these."""
     found: dict[tuple[int, int], dict[str, int]] = {}
-    for log_id in {row.log_id for row in rows}:
-        numbers = [row.number for row in rows if row.log_id == log_id]
-        query = (
-            select(interactions.c.reported_in, *(func.sum(interactions.c[name]).label(name) for name in _COUNTED))
-            .where(interactions.c.log_id == log_id, interactions.c.reported_in.in_(numbers))
-            .group_by(interactions.c.reported_in)
-            .with_hint(interactions, "INDEXED BY ix_interactions_folded", "sqlite")
-        )
-        for row in index.execute(query):
-            found[log_id, row.reported_in] = {name: int(getattr(row, name)) for name in _COUNTED}
+    keys = [(row.log_id, row.number) for row in rows]
+    wanted = [(log_id, number, number) for log_id, number in keys]
+    parts = select_spans(index, interactions, ("log_id",), "reported_in", _COUNTED, wanted, MAX_PARTS)
+    for key, of_key in zip(keys, parts, strict=True):
+        if of_key:
+            found[key] = {name: sum(part[at] for part in of_key) for at, name in enumerate(_COUNTED)}
     return found
 
 

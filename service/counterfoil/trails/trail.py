@@ -117,19 +117,12 @@ def _belongs(log_id: int, numbers: Sequence[int]) -> Any:
     """Records of the interaction, and of other interactions in traces that it has a part in."""
     own, traced, part = records.alias("own"), records.alias("traced"), records.alias("part")
     low, high = record_id(log_id, 0), record_id(log_id + 1, 0) - 1
-    by_interaction, by_trace = "INDEXED BY ix_records_interaction", "INDEXED BY ix_records_trace"
-    traces = (
-        select(part.c.trace)
-        .where(part.c.interaction.in_(numbers), part.c.id.between(low, high), part.c.trace.is_not(None))
-        .with_hint(part, by_interaction, "sqlite")
+    traces = select(part.c.trace).where(
+        part.c.interaction.in_(numbers), part.c.id.between(low, high), part.c.trace.is_not(None)
     )
     ids = union(
-        select(own.c.id)
-        .where(own.c.interaction.in_(numbers), own.c.id.between(low, high))
-        .with_hint(own, by_interaction, "sqlite"),
-        select(traced.c.id)
-        .where(traced.c.trace.in_(traces), traced.c.id.between(low, high))
-        .with_hint(traced, by_trace, "sqlite"),
+        select(own.c.id).where(own.c.interaction.in_(numbers), own.c.id.between(low, high)),
+        select(traced.c.id).where(traced.c.trace.in_(traces), traced.c.id.between(low, high)),
     )
     return records.c.id.in_(ids)
 

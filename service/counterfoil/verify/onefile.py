@@ -293,7 +293,7 @@ def main() -> int:
     passed = (step for step in (1, 2, 3, 5, 7, 8, 9, 11) if not status or step < Stop.step)
     print("steps passed:", *passed, "(not done here: 4, witnesses in 5, 6, 10, 12, 13, related records, flat views)")
     why, status = (f"step {Stop.step}, {Stop.file}: {why}", status) if status else (why, 2 if why else 0)
-    print(("VERIFIED", "REJECTED", "INCOMPLETE")[status], ascii(why[:400]))
+    print(("VERIFIED", "REJECTED", "INCOMPLETE")[status], ascii(why[:400]) if why else "")
     return status
 
 if __name__ == "__main__":

@@ -19,12 +19,11 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from counterfoil.log.accounts import Initialised, init_directory
 from counterfoil.log.batch import Batch, LogInfo
 from counterfoil.log.finding import Finding
 from counterfoil.log.fsck import Sources, check_ledger
 from counterfoil.log.heads import HeadStore
-from counterfoil.log.initialise import open_logs
+from counterfoil.log.initialise import Initialised, init_directory, open_logs
 from counterfoil.log.keystore import Keystore
 from counterfoil.log.logs import Logs
 from counterfoil.log.masterkey import load_master_key

@@ -14,9 +14,9 @@ from counterfoil.identity.credentials import authenticate
 from counterfoil.identity.principal import Principal
 from counterfoil.identity.roles import Role
 from counterfoil.log.access import record_access
-from counterfoil.log.accounts import Accounts, init_directory
+from counterfoil.log.accounts import Accounts
 from counterfoil.log.contents import Contents, parse_leaves
-from counterfoil.log.initialise import open_logs
+from counterfoil.log.initialise import init_directory, open_logs
 from counterfoil.log.records import head, read_leaves
 from counterfoil.log.signing import key_path, load_signer
 from counterfoil.store.directory import Directory

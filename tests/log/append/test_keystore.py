@@ -12,7 +12,8 @@ import pytest
 from counterfoil.core.errors import Fault
 from counterfoil.core.rules import is_token
 from counterfoil.log import keystore as module
-from counterfoil.log.keystore import Keystore, Selector, new_pseudonym, window_end_us
+from counterfoil.log.arrivalkeys import window_end_us
+from counterfoil.log.keystore import Keystore, Selector, new_pseudonym
 from counterfoil.log.masterkey import FILE_NAME, create_master_key, derive, load_master_key
 from counterfoil.store.database import Database, open_keystore
 from counterfoil.store.migrate import create_keystore

@@ -18,7 +18,6 @@ ROOT = Path(__file__).parents[3]
 DIE = """
 import os, sys
 from tests.log.append.making import FixedClock, open_with, Made, send, span
-from counterfoil.log.accounts import Initialised
 from counterfoil.log.initialise import open_logs
 from counterfoil.log.heads import HeadStore
 from counterfoil.log.logs import Logs
