@@ -34,6 +34,8 @@ STATUS_OF_CODE = {
     "busy": 429,
     "log_rolled_back": 503,
     "signed_head_contradicted": 503,
+    "head_contradicted": 503,
+    "head_store_behind": 503,
     "clock_behind": 503,
     "storage_unavailable": 503,
     "unauthenticated": 401,

@@ -67,7 +67,8 @@ def serve_directory(directory: Directory, settings: Settings) -> None:
                 )
                 # uvicorn sends itself the signal again once it has stopped; with the default handler that would end
                 # the process before the stores are closed and the child is waited for.
-                signal.signal(signal.SIGTERM, lambda _number, _frame: None)
+                for stop in (signal.SIGTERM, signal.SIGINT):
+                    signal.signal(stop, lambda _number, _frame: None)
                 Announcing(config).run(sockets=[listener])
         finally:
             services.close()

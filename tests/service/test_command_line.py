@@ -111,11 +111,11 @@ def test_upgrade_of_a_current_directory_changes_nothing(data: str) -> None:
     assert before == after
 
 
-def test_reindex_and_fsck_of_a_fresh_directory_are_clean(data: str) -> None:
-    assert "Indexed" in counterfoil("reindex", "--data", data).stdout
+def test_fsck_of_a_fresh_directory_is_clean_before_and_after_reindex(data: str) -> None:
     report = json.loads(counterfoil("fsck", "--data", data, "--json").stdout)
     assert report["clean"] is True
     assert report["findings"] == []
+    assert "Indexed" in counterfoil("reindex", "--data", data).stdout
     assert "CLEAN" in counterfoil("fsck", "--data", data).stdout
 
 

@@ -144,6 +144,13 @@ def test_every_connection_is_durable_and_waits(tmp_path: Path) -> None:
         database.dispose()
 
 
+def test_what_is_deleted_in_the_keystore_is_overwritten(tmp_path: Path) -> None:
+    keystore = open_keystore(f"sqlite:///{tmp_path / 'keystore.db'}")
+    with keystore.read() as connection:
+        assert connection.exec_driver_sql("PRAGMA secure_delete").scalar_one() == 1
+    keystore.dispose()
+
+
 def test_a_store_that_cannot_be_opened_or_read_is_a_storage_error(tmp_path: Path) -> None:
     missing = open_ledger(f"sqlite:///{tmp_path / 'no' / 'such' / 'directory.db'}")
     with pytest.raises(StorageError, match="cannot be opened"), missing.write():

@@ -301,6 +301,23 @@ COMMONEST: dict[str, dict[str, str]] = {
     "failures": {"status": "error"},
     "a customer": {"subject": "jane"},
     "what was concluded": {"derived": "true"},
+    "an agent's decisions in a region": {"agent": "triage", "kind": "decision", "region": "eu"},
+}
+WALKED = {
+    "latest": "INTEGER PRIMARY KEY",
+    "latest decisions": "ix_records_kind",
+    "one agent": "ix_records_agent",
+    "one interaction": "ix_records_interaction",
+    "one trace": "ix_records_trace",
+    "decisions with an outcome": "ix_records_outcome",
+    "fallbacks by trigger": "ix_records_fallback",
+    "handoffs in a range of time": "ix_records_kind",
+    "overrides": "ix_records_oversight",
+    "one word": "VIRTUAL TABLE INDEX",
+    "failures": "ix_records_failed",
+    "a customer": "ix_records_subject",
+    "what was concluded": "INTEGER PRIMARY KEY",
+    "an agent's decisions in a region": "ix_records_",
 }
 
 
@@ -326,3 +343,4 @@ def test_each_common_question_walks_an_index_and_sorts_nothing(filled: Site, que
     assert all("TEMP B-TREE" not in plan for plan in plans)
     walked = [plan for plan in plans if plan.startswith(("SEARCH", "SCAN"))]
     assert all(plan.startswith("SEARCH") or "VIRTUAL TABLE" in plan for plan in walked), walked
+    assert WALKED[question] in walked[0]

@@ -9,9 +9,10 @@ import click
 from counterfoil.cli.options import data_options, json_option, print_json
 from counterfoil.log.initialise import init_directory
 from counterfoil.settings import Settings
-from counterfoil.store.database import open_ledger
+from counterfoil.store.database import open_index, open_ledger
 from counterfoil.store.directory import Directory
 from counterfoil.store.migrate import current_revision, migrate
+from counterfoil.trails.prepare import prepare_index
 
 
 @click.command()
@@ -46,6 +47,9 @@ def init(
     """
     directory = Directory.at(data, heads=heads, keystore=keystore)
     made = init_directory(directory, origin=origin, tenant=tenant, region=region, fulltext_fields=fulltext_fields)
+    index = open_index(directory.index_url)
+    prepare_index(index)
+    index.dispose()
     if as_json:
         print_json(
             {"data": str(data), "origin": made.origin, "tenant": tenant, "administrator_key": made.administrator_key}

@@ -81,7 +81,7 @@ def append_within(
 ) -> Outcome:
     """The same within a transaction of the caller (a log's first record, a credential and its record)."""
     log = appender.log
-    before = head(connection, log.id)
+    before = head(connection, log.id, lock=True)
     appender.reached("head_read")
     _check_not_rolled_back(appender, before)
     recorded_us = _recorded_us(appender, before)

@@ -22,9 +22,12 @@ class Head(NamedTuple):
     recorded_us: int
 
 
-def head(connection: Connection, log_id: int) -> Head:
-    """The head row of a log. It is trusted for nothing but where to append: fsck compares it with the records."""
-    row = connection.execute(_HEAD, {"log": log_id}).one_or_none()
+def head(connection: Connection, log_id: int, *, lock: bool = False) -> Head:
+    """The head row of a log. It is trusted for nothing but where to append: fsck compares it with the records.
+
+    `lock` keeps every other writer of this log out until the transaction ends (on SQLite it already does).
+    """
+    row = connection.execute(_LOCKED_HEAD if lock else _HEAD, {"log": log_id}).one_or_none()
     if row is None:
         raise Fault(f"log {log_id} has no head row: run fsck")
     return Head(row.size, row.leaf_hash, row.recorded_us)
@@ -49,6 +52,7 @@ def read_leaves(connection: Connection, log_id: int, first: int, end: int) -> It
 
 
 _HEAD = select(heads.c.size, heads.c.leaf_hash, heads.c.recorded_us).where(heads.c.log_id == bindparam("log"))
+_LOCKED_HEAD = _HEAD.with_for_update()
 _LEAF = select(records.c.leaf).where(records.c.log_id == bindparam("log"), records.c.seq == bindparam("seq"))
 _LEAVES = (
     select(records.c.seq, records.c.leaf)

@@ -56,6 +56,7 @@ class LogWriter:
     def submit(self, batch: Prepared) -> Future[Appended]:
         """Queue a batch; the future is done when it is on disk. `Busy` when the queue is full."""
         waiter: Future[Appended] = Future()
+        waiter.set_running_or_notify_cancel()  # from here on nobody can cancel it: it will be answered
         with self._changed:
             if self._closing:
                 raise Closing("the service is stopping: send again")

@@ -27,16 +27,21 @@ from counterfoil.store.errors import Refused, StorageError, UnknownOutcome
 BUSY_TIMEOUT_MS = 10_000
 """How long a writer waits for another process to end its transaction before `StorageError`."""
 
-POOL_SIZE = 8
-POOL_OVERFLOW = 56
+POOL_SIZE = 16
+POOL_OVERFLOW = 48
 """Connections kept, and how many more there may be: above the 40 threads of the web server and our own."""
 
 PAGE_SIZE = 8192
 """Bytes of a SQLite page: a leaf and its sealed content each fit a page, so neither needs overflow pages."""
 
-CACHE_KIB = 32 * 1024
+CACHE_KIB = 8 * 1024
+"""Page cache of one connection; what does not fit comes from the cache of the operating system."""
+
 WAL_PAGES = 4000
 """Pages in the WAL before SQLite copies them into the database (about 32 MB)."""
+
+WAL_LIMIT_BYTES = 64 * 1024 * 1024
+"""A WAL that a long reader let grow beyond this is cut when it is used again."""
 
 _BEGIN = "counterfoil_begin"
 
@@ -44,8 +49,10 @@ _BEGIN = "counterfoil_begin"
 class Database:
     """An engine with the two units of work. Safe to share between threads."""
 
-    def __init__(self, source: str | Engine, *, synchronous: str = "FULL") -> None:
-        self.engine: Engine = create_engine_for(source, synchronous) if isinstance(source, str) else source
+    def __init__(self, source: str | Engine, *, synchronous: str = "FULL", overwrite_deleted: bool = False) -> None:
+        if isinstance(source, str):
+            source = create_engine_for(source, synchronous, overwrite_deleted=overwrite_deleted)
+        self.engine: Engine = source
 
     @property
     def dialect(self) -> str:
@@ -129,15 +136,15 @@ def _rollback(connection: Connection) -> None:
         connection.invalidate()
 
 
-def create_engine_for(url: str, synchronous: str) -> Engine:
+def create_engine_for(url: str, synchronous: str, *, overwrite_deleted: bool = False) -> Engine:
     """An engine for `url`, with what the embedded database needs set on every connection."""
     engine = create_engine(url, pool_size=POOL_SIZE, max_overflow=POOL_OVERFLOW, pool_timeout=30)
     if engine.dialect.name == "sqlite":
-        _prepare_sqlite(engine, synchronous)
+        _prepare_sqlite(engine, synchronous, overwrite_deleted)
     return engine
 
 
-def _prepare_sqlite(engine: Engine, synchronous: str) -> None:
+def _prepare_sqlite(engine: Engine, synchronous: str, overwrite_deleted: bool) -> None:
     pragmas = (
         f"PRAGMA busy_timeout={BUSY_TIMEOUT_MS}",
         f"PRAGMA page_size={PAGE_SIZE}",
@@ -149,7 +156,8 @@ def _prepare_sqlite(engine: Engine, synchronous: str) -> None:
         f"PRAGMA cache_size=-{CACHE_KIB}",
         f"PRAGMA wal_autocheckpoint={WAL_PAGES}",
         "PRAGMA temp_store=MEMORY",
-        "PRAGMA secure_delete=FAST",
+        f"PRAGMA secure_delete={'ON' if overwrite_deleted else 'FAST'}",
+        f"PRAGMA journal_size_limit={WAL_LIMIT_BYTES}",
     )
 
     @event.listens_for(engine, "connect")
@@ -176,8 +184,8 @@ def open_ledger(url: str) -> Database:
 
 
 def open_keystore(url: str) -> Database:
-    """The keystore: wrapped keys and pseudonyms, in a store of its own."""
-    return Database(url)
+    """The keystore: wrapped keys and pseudonyms, in a store of its own. What is deleted there is overwritten."""
+    return Database(url, overwrite_deleted=True)
 
 
 def open_index(url: str) -> Database:

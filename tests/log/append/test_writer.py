@@ -165,3 +165,13 @@ def test_a_mistake_of_ours_fails_its_group_alone() -> None:
         writer.submit(prepared(1)).result(30)
     assert writer.submit(prepared(1)).result(30) == answer()
     writer.close()
+
+
+def test_nobody_can_cancel_what_was_queued() -> None:
+    gate = Gate()
+    writer = LogWriter("test", gate, lambda: None)
+    waiter = writer.submit(prepared(1))
+    assert not waiter.cancel()
+    gate.open.set()
+    assert waiter.result(30) == answer()
+    writer.close()
