@@ -50,7 +50,7 @@ class Conversation:
             "gen_ai.operation.name": "invoke_agent",
             "gen_ai.provider.name": "openai",
             "gen_ai.agent.name": name,
-            "gen_ai.agent.id": f"{name}@{self.site.region}",
+            "gen_ai.agent.id": f"{name}.{self.site.region}",
             "gen_ai.agent.version": version,
             "user.id": self.subject,
             **self._interaction(),
@@ -154,7 +154,7 @@ class Conversation:
         self._event("counterfoil.outcome", {"of.id": decision_id, "status": status, "agrees": agrees, "effect": effect})
 
     def notify(self, type_: str, text: str) -> None:
-        self._event("counterfoil.notice", {"type": type_, "shown": "yes", "text": text})
+        self._event("counterfoil.notice", {"type": type_, "shown": True, "text": text})
 
     def mark(self, phase: str) -> None:
         """The conversation starts or ends."""

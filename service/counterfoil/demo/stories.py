@@ -72,8 +72,8 @@ def refund_overridden(c: Conversation, _: Random) -> None:
             to=BACKUP,
             mode="degraded",
             step=1,
-            planned="yes",
-            evaluated="no",
+            planned=True,
+            evaluated=False,
             reason="The primary model did not answer within 20 seconds.",
         )
         c.fall_back(
@@ -83,8 +83,8 @@ def refund_overridden(c: Conversation, _: Random) -> None:
             to="rules-engine",
             mode="degraded",
             step=2,
-            planned="yes",
-            evaluated="yes",
+            planned=True,
+            evaluated=True,
             reason="0.62 is below the threshold of 0.80.",
         )
         c.tool("rules.evaluate", {"policy": "R-12", "days": 41}, {"verdict": "human_required", "rule": "R-12.4"})
@@ -95,9 +95,9 @@ def refund_overridden(c: Conversation, _: Random) -> None:
             to="tier-2",
             mode="human",
             step=3,
-            planned="yes",
-            exhausted="yes",
-            evaluated="yes",
+            planned=True,
+            exhausted=True,
+            evaluated=True,
             reason="R-12.4: a defect reported after the window goes to a person.",
         )
         c.says("assistant", "I can't approve this myself. A colleague with more room to decide will look at it now.")
@@ -126,7 +126,7 @@ def refund_overridden(c: Conversation, _: Random) -> None:
         "override",
         "priya.raman@contact-centre.example",
         "supervisor",
-        could_still_change="yes",
+        could_still_change=True,
         reason="Defect within warranty and a customer of six years: goodwill refund under G-2.",
         shown="proposed decision, alternatives, order, both policies",
     )
@@ -202,8 +202,8 @@ def fraud_blocked(c: Conversation, r: Random) -> None:
             to="risk.rules",
             mode="fail_closed",
             step=1,
-            planned="yes",
-            evaluated="no",
+            planned=True,
+            evaluated=False,
             reason="Scoring failed twice: connection reset, then deadline exceeded.",
         )
         c.hand_off(
@@ -224,7 +224,7 @@ def fraud_blocked(c: Conversation, r: Random) -> None:
         "approve",
         "analyst.kim@contact-centre.example",
         "fraud-analyst",
-        could_still_change="yes",
+        could_still_change=True,
         reason="Customer does not recognise two of the payments.",
         shown="rules, payments of the last hour",
     )
@@ -266,8 +266,8 @@ def cancellation(c: Conversation, r: Random) -> None:
             to="cancel-without-offer",
             mode="degraded",
             step=1,
-            planned="no",
-            evaluated="yes",
+            planned=False,
+            evaluated=True,
             reason="The tool answered an error although its call succeeded.",
         )
         c.tool("contracts.cancel", {"at": "end_of_term"}, {"status": "done"})
@@ -351,9 +351,9 @@ def nobody_there(c: Conversation, _: Random) -> None:
             to="call-back",
             mode="fail_closed",
             step=1,
-            planned="yes",
-            exhausted="yes",
-            evaluated="yes",
+            planned=True,
+            exhausted=True,
+            evaluated=True,
             reason="Nobody is on shift after 20:00.",
         )
         c.says("assistant", "I can't do this now. A colleague calls you back tomorrow at nine.")
@@ -388,8 +388,8 @@ def regulated_topic(c: Conversation, _: Random) -> None:
             to="standard-text",
             mode="fail_closed",
             step=1,
-            planned="yes",
-            evaluated="yes",
+            planned=True,
+            evaluated=True,
             reason="The draft answer named consequences for the credit score.",
         )
         c.notify("contest_channel", "You can reach our complaints office under the number on your bill.")

@@ -146,7 +146,11 @@ class Keystore:
             self._find(connection, log_id, keys, tokens)
             new_links = self._unknown_links(connection, log_id, keys, tokens, links)
         if new_links or _NO_KEY in keys.values() or "" in tokens.values():
-            self._create(log_id, keys, tokens, links)
+            try:
+                self._create(log_id, keys, tokens, new_links)
+            except Refused:
+                # Somebody else made the same row between our look and our insert: look again, holding the write lock.
+                self._create(log_id, keys, tokens, links, look_again=True)
         self._remember(log_id, keys, tokens, links)
         return Resolved(keys, tokens)
 
@@ -156,29 +160,22 @@ class Keystore:
         keys: dict[Selector, DataKey],
         tokens: dict[str, str],
         links: Collection[tuple[str, Selector]],
+        *,
+        look_again: bool = False,
     ) -> None:
-        """Create what is missing in one transaction; who comes second finds what the first one made."""
-        for attempt in (1, 2):
-            made_keys = {selector: key for selector, key in keys.items() if key is not _NO_KEY}
-            made_tokens = {identifier: token for identifier, token in tokens.items() if token}
-            found_keys = dict.fromkeys(keys, _NO_KEY) | made_keys
-            found_tokens = dict.fromkeys(tokens, "") | made_tokens
-            try:
-                with self._database.write() as connection:
-                    self._find(connection, log_id, found_keys, found_tokens)
-                    self._insert_keys(connection, log_id, found_keys)
-                    self._insert_tokens(connection, log_id, found_tokens)
-                    rows = self._unknown_links(connection, log_id, found_keys, found_tokens, links)
-                    insert_rows(connection, subject_keys, ("log_id", "subject", "key_id"), rows)
-                # A crash here leaves keys and pseudonyms that nothing uses yet: the next request finds them.
-            except Refused:
-                # Where writers are not serialised, another process made the same row between our look and our insert.
-                if attempt == 2:
-                    raise
-                continue
-            keys.update(found_keys)
-            tokens.update(found_tokens)
-            return
+        """Create what is missing, and the links, in one transaction: all of it or nothing (`Refused`)."""
+        all_keys, all_tokens = dict(keys), dict(tokens)
+        with self._database.write() as connection:
+            if look_again:
+                self._find(connection, log_id, all_keys, all_tokens)
+                links = self._unknown_links(connection, log_id, all_keys, all_tokens, links)
+            self._insert_keys(connection, log_id, all_keys)
+            self._insert_tokens(connection, log_id, all_tokens)
+            rows = {(log_id, all_tokens[identifier], all_keys[selector].key_id) for identifier, selector in links}
+            insert_rows(connection, subject_keys, ("log_id", "subject", "key_id"), sorted(rows))
+        # A crash here leaves keys and pseudonyms that nothing uses yet: the next request finds them.
+        keys.update(all_keys)
+        tokens.update(all_tokens)
 
     def _find(self, connection: Connection, log_id: int, keys: dict[Selector, DataKey], tokens: dict[str, str]) -> None:
         missing = [selector for selector, key in keys.items() if key is _NO_KEY]
@@ -231,15 +228,19 @@ class Keystore:
         keys: dict[Selector, DataKey],
         tokens: dict[str, str],
         links: Collection[tuple[str, Selector]],
-    ) -> list[tuple[Any, ...]]:
-        rows = {
-            (log_id, tokens[identifier], keys[selector].key_id)
-            for identifier, selector in links
-            if (log_id, identifier, keys[selector].key_id) not in self._links or keys[selector] is _NO_KEY
-        }
-        wanted = sorted(rows)
-        found = select_each(connection, subject_keys, ("log_id", "subject", "key_id"), ("key_id",), wanted)
-        return [row for row, known in zip(wanted, found, strict=True) if known is None]
+    ) -> list[tuple[str, Selector]]:
+        """The links that are not in the store; a link of something that is new itself is not looked for."""
+        new: list[tuple[str, Selector]] = []
+        wanted: list[tuple[str, Selector]] = []
+        for identifier, selector in links:
+            key, token = keys[selector], tokens[identifier]
+            if key is _NO_KEY or not token:
+                new.append((identifier, selector))
+            elif (log_id, identifier, key.key_id) not in self._links:
+                wanted.append((identifier, selector))
+        rows = [(log_id, tokens[identifier], keys[selector].key_id) for identifier, selector in wanted]
+        found = select_each(connection, subject_keys, ("log_id", "subject", "key_id"), ("key_id",), rows)
+        return new + [link for link, known in zip(wanted, found, strict=True) if known is None]
 
     def _remember(
         self,
