@@ -37,7 +37,7 @@ class Settings(BaseSettings):
     in_flight_items: int = Field(
         default=MAX_IN_FLIGHT_ITEMS, ge=1, le=MAX_IN_FLIGHT_ITEMS, description="Items under way before 429."
     )
-    ingest_threads: int = Field(default=2, ge=1, le=32, description="Threads that decode and seal what came in.")
+    ingest_threads: int = Field(default=1, ge=1, le=32, description="Threads that decode and seal what came in.")
     checkpoint_interval_s: float = Field(default=1.0, gt=0, le=60, description="Seconds between checkpoints of a log.")
     project_interval_s: float = Field(default=0.05, gt=0, le=5, description="Seconds between looks for new records.")
     log_level: str = Field(default="INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$", description="What goes to stderr.")

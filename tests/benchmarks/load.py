@@ -42,16 +42,17 @@ def batches(spans: int, seed: int = 1) -> Iterator[bytes]:
         request = templates[number % TEMPLATES]
         now_ns = START_NS + number * SPANS_A_BATCH * 1_000_000
         trace_id = parent_id = b""
-        conversation = ""
+        conversation = user = ""
         for position, span in enumerate(request.resource_spans[0].scope_spans[0].spans):
             if position % SPANS_A_TRACE == 0:
                 trace_id, parent_id = random.randbytes(16), b""
-                conversation = f"conv-{random.getrandbits(40):010x}"
+                conversation, user = f"conv-{random.getrandbits(40):010x}", f"user-{random.randrange(100_000)}"
             span.trace_id, span.span_id, span.parent_span_id = trace_id, random.randbytes(8), parent_id
             parent_id = parent_id or span.span_id
             span.start_time_unix_nano = now_ns + position * 1_000_000
             span.end_time_unix_nano = span.start_time_unix_nano + 700_000
             span.attributes[0].value.string_value = conversation
+            span.attributes[1].value.string_value = user
         compressor = zlib.compressobj(1, wbits=31)
         yield compressor.compress(request.SerializeToString()) + compressor.flush()
 
@@ -84,13 +85,13 @@ def _fill(span: Span, position: int, random: Random) -> None:
     agent, model = random.choice(AGENTS), random.choice(MODELS)
     facts: dict[str, str | int | float] = {
         "gen_ai.conversation.id": "",
+        "user.id": "",
         "gen_ai.agent.name": agent,
         "gen_ai.agent.id": f"{agent}-{random.randrange(8)}",
         "gen_ai.agent.version": "2.3.1",
         "gen_ai.provider.name": "openai",
         "counterfoil.interaction.channel": random.choice(("chat", "voice")),
         "counterfoil.interaction.region": random.choice(("eu-west-1", "us-east-1")),
-        "user.id": f"user-{random.randrange(10_000)}",
     }
     if position % SPANS_A_TRACE == 0:
         span.name = f"invoke_agent {agent}"

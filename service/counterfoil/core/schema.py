@@ -25,7 +25,7 @@ stands only beside `id`. Of the service's kinds what is required is marked in th
 `commitment` are base64. `policy.digest`, `policy_digest` and `coverage` are a producer's: a digest or a token.
 **References** (`request`, `population`, `seed`, `approvals`, the `object` of an access) are a token or an `of` object.
 `effective_after`, and a population's `from` and `to`, are a time or a `seq`; `limit` is a number or a token.
-`fields` is an array of field names or "all". `granted` is true, false or a time. A `seed` has `method` and `size`
+`fields` is an array of field names or "all", and never left out of an erasure, expiry or redaction. `granted` is true, false or a time. A `seed` has `method` and `size`
 beside its commitment (EVIDENCE 2), a `configuration` may say which `object` it sets. `content` and `absent` have at
 most 64 fields, `links` at most 32 entries, every other array at most 1,024.
 """
@@ -87,6 +87,11 @@ ACCESS_LOG_KINDS = frozenset(
 """The kinds of an access log."""
 SERVICE_KINDS = INTERACTIONS_LOG_KINDS | ACCESS_LOG_KINDS
 KINDS = PRODUCER_KINDS | SERVICE_KINDS
+PURPOSES = ("interactions", "access")
+KINDS_BY_PURPOSE: Mapping[str, frozenset[str]] = MappingProxyType(
+    {"interactions": PRODUCER_KINDS | INTERACTIONS_LOG_KINDS, "access": ACCESS_LOG_KINDS}
+)
+"""Which kinds a log may hold, by the `purpose` in its genesis (RECORD 2)."""
 
 OTLP_SOURCES = ("otlp:traces", "otlp:logs", "otlp:audit")
 SOURCES = (*OTLP_SOURCES, "api", "service")
@@ -264,7 +269,7 @@ _OBJECTS: dict[str, tuple[dict[str, Rule], tuple[str, ...]]] = {
         {
             "tenant": TOKEN,
             "region": TOKEN,
-            "purpose": enum("interactions", "access"),
+            "purpose": enum(*PURPOSES),
             "vkeys": list_of(VKEY, 16),
             "predecessor": mapping_of({"origin": ORIGIN, "size": INTEGER, "root": HASH}, "origin", "size", "root"),
         },
@@ -288,12 +293,12 @@ _OBJECTS: dict[str, tuple[dict[str, Rule], tuple[str, ...]]] = {
         {"signal": TOKEN, "code": TOKEN, "count": INTEGER, "limit": either(INTEGER, TOKEN)},
         ("signal", "code", "count"),
     ),
-    "erasure": (_SPARED, ("ranges",)),
+    "erasure": (_SPARED, ("ranges", "fields")),
     "expiry": (
         {**_SPARED, "schedule": mapping_of({"id": TOKEN, "version": TOKEN}, "id", "version")},
-        ("ranges",),
+        ("ranges", "fields"),
     ),
-    "redaction": ({**_SPARED, "rule": TOKEN}, ("ranges",)),
+    "redaction": ({**_SPARED, "rule": TOKEN}, ("ranges", "fields")),
     "hold": ({**_SPARED, "matter": TOKEN, "event": enum("place", "release")}, ("matter", "event")),
     "seed": ({"commitment": HASH, "method": TOKEN, "size": INTEGER}, ("commitment",)),
     "population": (

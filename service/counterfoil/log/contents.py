@@ -26,6 +26,7 @@ from sqlalchemy import Connection, select
 from counterfoil.core.disclosure import BlobRef, digest_of, encode_disclosure, parse_disclosure
 from counterfoil.core.errors import EvidenceError
 from counterfoil.core.record import parse_record
+from counterfoil.core.removal import covers
 from counterfoil.core.state import ContentState
 from counterfoil.log.batch import LogInfo
 from counterfoil.log.keystore import Keystore
@@ -225,15 +226,6 @@ class _Removals:
             except EvidenceError:
                 self._leaves[by] = None  # a damaged record explains nothing
         return self._leaves[by]
-
-
-def covers(leaf: Leaf, seq: int, field: str) -> bool:
-    """Whether an erasure or expiry record covers exactly this record and field."""
-    if leaf["kind"] not in ("erasure", "expiry"):
-        return False
-    facts = leaf[leaf["kind"]]
-    fields = facts.get("fields", "all")
-    return any(first <= seq <= last for first, last in facts["ranges"]) and (fields == "all" or field in fields)
 
 
 def parse_leaves(rows: Iterable[tuple[int, bytes]]) -> list[tuple[int, Leaf]]:
