@@ -31,7 +31,7 @@ SEARCH_SIZES = (100_000, 1_000_000)
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One line of the table. `target` is what docs/performance.md aims at; `floor` the same run's floor."""
+    """One line of the table. `target` is what the design aims at in the end; `floor` the same run's floor."""
 
     what: str
     value: float
