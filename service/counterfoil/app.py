@@ -17,11 +17,14 @@ from fastapi.responses import HTMLResponse, JSONResponse, Response
 from starlette.types import Lifespan
 
 from counterfoil import __version__, health, problems
+from counterfoil.body_limit import BodyLimit
 from counterfoil.composition import Services
 from counterfoil.documents import PAGE_HEADERS, documents_page
 from counterfoil.evidence.router import router as evidence_router
+from counterfoil.identity.permissions import known_principal
 from counterfoil.identity.router import router as identity_router
 from counterfoil.ingest.endpoint import router as ingest_router
+from counterfoil.ingest.signal import Signal
 from counterfoil.log.router import router as log_router
 from counterfoil.settings import Settings
 from counterfoil.trails.router import router as trails_router
@@ -31,6 +34,7 @@ DESCRIPTION = (
     "check under `/logs`. Errors are `application/problem+json` (RFC 9457) with a stable `code`, on the OTLP paths "
     "`google.rpc.Status`. Keys go in `Authorization: Bearer KEY` or `x-api-key: KEY`."
 )
+OTLP_PATHS = frozenset(f"/v1/{signal.value}" for signal in Signal)
 ROUTERS = (ingest_router, log_router, trails_router, evidence_router, identity_router)
 
 
@@ -60,9 +64,9 @@ def create_app(services: Services, settings: Settings, *, background_alive: Call
         return {"status": "ok"}
 
     @app.get("/readyz", tags=["health"], summary="Ready, or why not; with warnings in both cases")
-    def readyz() -> JSONResponse:
+    def readyz(request: Request) -> JSONResponse:
         state = health.readiness(services, background_alive())
-        return JSONResponse(state.as_dict(), 200 if state.ready else 503)
+        return JSONResponse(state.shown_to(known_principal(request)), 200 if state.ready else 503)
 
     return app
 
@@ -86,6 +90,7 @@ def _bare_app(lifespan: Lifespan[FastAPI] | None = None) -> FastAPI:
         redoc_url=None,
     )
     problems.install(app)
+    app.add_middleware(BodyLimit, exempt=OTLP_PATHS)
     for router in ROUTERS:
         app.include_router(router)
 

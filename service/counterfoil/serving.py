@@ -3,6 +3,10 @@
 Order of the start: fork the child (before there are threads or open stores), take the directory's lock, let the child
 begin, listen, say so. Order of the stop (SIGTERM, SIGINT): stop listening, let requests under way finish, stop the
 writers, close the child's pipe and wait for it. A killed parent closes that pipe too, so the child never outlives it.
+
+A child that ends by itself takes the service with it: a watcher says so and starts the same orderly stop, and the exit
+status is then `BACKGROUND_ENDED`, so that whoever supervises the service starts it again. Appending on without
+checkpoints would acknowledge records that nothing signs.
 """
 
 from __future__ import annotations
@@ -12,8 +16,9 @@ import logging
 import os
 import signal
 import socket
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import uvicorn
@@ -21,7 +26,7 @@ import uvicorn
 from counterfoil import background
 from counterfoil.app import create_app
 from counterfoil.composition import open_services
-from counterfoil.core.errors import InputError
+from counterfoil.core.errors import Fault, InputError
 from counterfoil.settings import Settings
 from counterfoil.store.directory import Directory
 from counterfoil.trails.prepare import prepare_index
@@ -29,6 +34,10 @@ from counterfoil.trails.prepare import prepare_index
 DRAIN_TIMEOUT_S = 30
 KEEP_ALIVE_S = 75
 BACKLOG = 2048
+WATCH_INTERVAL_S = 0.25
+STOPPED = 0
+BACKGROUND_ENDED = 3
+"""Exit status where the service ended because its background process did."""
 COLLECT_AFTER = 50_000
 """Objects made, less those freed, before the young ones are walked."""
 
@@ -46,8 +55,8 @@ class Announcing(uvicorn.Server):
             print(f"listening on http://{shown}:{port}", flush=True)
 
 
-def serve_directory(directory: Directory, settings: Settings) -> None:
-    """Serve `directory` until told to stop."""
+def serve_directory(directory: Directory, settings: Settings) -> int:
+    """Serve `directory` until told to stop; the exit status, `STOPPED` or `BACKGROUND_ENDED`."""
     logging.basicConfig(level=settings.log_level, format="%(levelname)s %(name)s %(message)s")
     logging.getLogger("alembic").setLevel(logging.WARNING)
     directory.open()
@@ -68,12 +77,22 @@ def serve_directory(directory: Directory, settings: Settings) -> None:
                     timeout_keep_alive=KEEP_ALIVE_S,
                     timeout_graceful_shutdown=DRAIN_TIMEOUT_S,
                 )
-                # uvicorn sends itself the signal again once it has stopped; with the default handler that would end
-                # the process before the stores are closed and the child is waited for.
-                for stop in (signal.SIGTERM, signal.SIGINT):
-                    signal.signal(stop, lambda _number, _frame: None)
+                server = Announcing(config)
+
+                def stop(*_: object) -> None:
+                    """End in order. Also what a signal does before uvicorn listens to signals itself.
+
+                    uvicorn sends itself the signal again once it has stopped; with the default handler that would end
+                    the process before the stores are closed and the child is waited for.
+                    """
+                    server.should_exit = True
+
+                for number in (signal.SIGTERM, signal.SIGINT):
+                    signal.signal(number, stop)
                 _calm_the_collector()
-                Announcing(config).run(sockets=[listener])
+                with _watching(child, stop) as ended:
+                    server.run(sockets=[listener])
+                return BACKGROUND_ENDED if ended.is_set() else STOPPED
         finally:
             services.close()
 
@@ -90,6 +109,28 @@ def _calm_the_collector() -> None:
 
 
 @contextmanager
+def _watching(child: Child, stop: Callable[[], None]) -> Iterator[threading.Event]:
+    """Call `stop` once `child` ends by itself, and set the event that is yielded."""
+    ended, leaving = threading.Event(), threading.Event()
+
+    def watch() -> None:
+        while not leaving.wait(WATCH_INTERVAL_S):
+            if not child.is_alive():
+                _log.error("the background process ended: checkpoints and index are not kept, so the service ends")
+                ended.set()
+                stop()
+                return
+
+    watcher = threading.Thread(target=watch, name="watcher", daemon=True)
+    watcher.start()
+    try:
+        yield ended
+    finally:
+        leaving.set()
+        watcher.join()
+
+
+@contextmanager
 def _listening(host: str, port: int) -> Iterator[socket.socket]:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
@@ -103,22 +144,28 @@ def _listening(host: str, port: int) -> Iterator[socket.socket]:
 
 
 class Child:
-    """The background process, as its parent sees it: a pipe that says begin, and end by being closed."""
+    """The background process, as its parent sees it: a pipe that says begin, and end by being closed.
+
+    Any thread may ask whether it is alive. A process is waited for once (waitpid(2)), so that is done under a lock.
+    """
 
     def __init__(self, pid: int, pipe: int) -> None:
         self._pid = pid
         self._pipe = pipe
         self._ended = False
+        self._lock = threading.Lock()
 
     def begin(self) -> None:
         """The lock is ours: checkpoints and index may be kept."""
-        os.write(self._pipe, b"begin")
+        try:
+            os.write(self._pipe, b"begin")
+        except BrokenPipeError:
+            raise Fault("the background process ended before it began") from None
 
     def is_alive(self) -> bool:
         """Whether it still runs."""
-        if not self._ended:
-            self._ended = os.waitpid(self._pid, os.WNOHANG)[0] == self._pid
-        return not self._ended
+        with self._lock:
+            return not self._waited(os.WNOHANG)
 
     def end(self) -> None:
         """Close the pipe and wait; one that does not end in time is killed."""
@@ -127,10 +174,21 @@ class Child:
         while self.is_alive():
             if time.monotonic() > deadline:
                 _log.error("the background process did not end in %s s and is killed", DRAIN_TIMEOUT_S)
-                os.kill(self._pid, signal.SIGKILL)
-                os.waitpid(self._pid, 0)
+                with self._lock:
+                    if not self._waited(os.WNOHANG):  # else the number may be another process's by now
+                        os.kill(self._pid, signal.SIGKILL)
+                        self._waited(0)
                 return
             time.sleep(0.02)
+
+    def _waited(self, options: int) -> bool:
+        """Whether it has ended; the caller holds the lock."""
+        if not self._ended:
+            try:
+                self._ended = os.waitpid(self._pid, options)[0] == self._pid
+            except ChildProcessError:  # somebody else waited for it, so it has ended
+                self._ended = True
+        return self._ended
 
 
 @contextmanager

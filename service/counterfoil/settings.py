@@ -5,6 +5,8 @@ directory), never from an argument or a URL. Precedence: command line, variables
 
     COUNTERFOIL_PORT=4400 counterfoil serve --data DIR
     COUNTERFOIL_CONFIG=/etc/counterfoil.toml counterfoil serve --data DIR
+
+`python -m counterfoil.settings` prints all of them as the table of docs/operations.md.
 """
 
 from __future__ import annotations
@@ -12,16 +14,20 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from annotated_types import Ge, Gt, Le
 from pydantic import Field
+from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
 from counterfoil.ingest.limits import MAX_BODY_BYTES, MAX_IN_FLIGHT_ITEMS, MAX_INFLATED_BYTES, MAX_ITEMS, Limits
+
+PREFIX = "COUNTERFOIL_"
 
 
 class Settings(BaseSettings):
     """Every setting, its default and its meaning."""
 
-    model_config = SettingsConfigDict(env_prefix="COUNTERFOIL_", extra="forbid", frozen=True)
+    model_config = SettingsConfigDict(env_prefix=PREFIX, extra="forbid", frozen=True)
 
     data: Path | None = Field(default=None, description="The embedded directory: ledger, keystore, index, heads, keys.")
     heads: Path | None = Field(default=None, description="Folder of the signed heads, if apart.")
@@ -67,3 +73,42 @@ class Settings(BaseSettings):
         if config is None:
             return (init_settings, env_settings)
         return (init_settings, env_settings, TomlConfigSettingsSource(settings_cls, Path(config)))
+
+
+def variable_names() -> list[str]:
+    """The variable of every setting, in the order of the class."""
+    return [f"{PREFIX}{name.upper()}" for name in Settings.model_fields]
+
+
+def settings_table() -> str:
+    """Every setting as a Markdown table: variable, key in the TOML file, default, bounds, meaning."""
+    rows = ["| variable | TOML key | default | bounds | meaning |", "| --- | --- | --- | --- | --- |"]
+    for (name, info), variable in zip(Settings.model_fields.items(), variable_names(), strict=True):
+        default = "" if info.default is None else f"`{_toml(info.default)}`"
+        rows.append(f"| `{variable}` | `{name}` | {default} | {_bounds(info)} | {info.description} |")
+    return "\n".join(rows) + "\n"
+
+
+def _toml(value: object) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    return f'"{value}"' if isinstance(value, str) else str(value)
+
+
+def _bounds(info: FieldInfo) -> str:
+    bounds = []
+    for rule in info.metadata:
+        match rule:
+            case Ge(ge=least):
+                bounds.append(f"from {least}")
+            case Gt(gt=above):
+                bounds.append(f"over {above}")
+            case Le(le=most):
+                bounds.append(f"to {most}")
+            case _ if isinstance(pattern := getattr(rule, "pattern", None), str):
+                bounds.append(", ".join(pattern.strip("^$()").split("|")))
+    return " ".join(bounds)
+
+
+if __name__ == "__main__":
+    print(settings_table(), end="")

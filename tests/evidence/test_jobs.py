@@ -3,23 +3,30 @@
 from __future__ import annotations
 
 import hashlib
+import sqlite3
 import stat
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from counterfoil.core.errors import Fault, InputError
 from counterfoil.evidence import jobs
+from counterfoil.evidence.canonical import to_json
 from counterfoil.evidence.jobs import MAX_ATTEMPTS, Status
+from counterfoil.evidence.produce import Producer
+from counterfoil.evidence.request import parse_request
 from counterfoil.evidence.service import Evidence
+from counterfoil.evidence.trace import Asker
 from counterfoil.identity.roles import Role
 from counterfoil.log.batch import LogInfo
 from counterfoil.log.contents import open_contents, parse_leaves
 from counterfoil.log.records import head, read_leaves
-from tests.evidence.house import House, fill, unpack
+from counterfoil.store.errors import StorageError
+from tests.evidence.house import House, fill, record, unpack
 
 ASKED = {"log": "main", "purpose": "complaint 2026-113"}
 
@@ -171,6 +178,77 @@ def test_a_disk_that_takes_no_bundle_fails_the_job_by_name(fresh_house: House) -
     assert (failed.error or "").startswith("storage_unavailable: the bundle cannot be written: No such file")
 
 
+def refuse_updates(house: House, status: str | None) -> None:
+    """A store that takes no row with this status; None: it takes all again."""
+    with house.logs.ledger.write() as connection:
+        connection.exec_driver_sql("DROP TRIGGER IF EXISTS full_disk")
+        if status is not None:
+            connection.exec_driver_sql(
+                f"CREATE TRIGGER full_disk BEFORE UPDATE OF status ON exports WHEN NEW.status = '{status}' "
+                "BEGIN SELECT RAISE(ABORT, 'the disk is full'); END"
+            )
+
+
+def test_a_release_that_is_on_record_is_not_taken_back_because_its_row_could_not_be_written(fresh_house: House) -> None:
+    house = fresh_house
+    job, _ = house.evidence.request(house.principal(), ASKED)
+    house.checkpoint()
+    refuse_updates(house, "released")
+    with pytest.raises(StorageError, match="the disk is full"):
+        house.evidence.run_next()
+    path = house.directory.exports / f"{job.id}.zip"
+    digest = hashlib.sha256(path.read_bytes())
+    assert house.evidence.job(house.principal(), job.id)[0].status == "verifying"
+    refuse_updates(house, None)
+    assert not house.evidence.run_next()
+    done, _ = house.evidence.job(house.principal(), job.id)
+    assert (done.status, done.digest) == ("released", digest.digest())
+    assert [entry.get("bundle_digest") for entry in records_of(house, house.log, "export")] == [
+        None,
+        digest.hexdigest(),
+    ]
+
+
+def test_a_release_whose_row_could_not_be_written_is_made_again_after_a_restart(fresh_house: House) -> None:
+    house = fresh_house
+    job, _ = house.evidence.request(house.principal(), ASKED)
+    house.checkpoint()
+    refuse_updates(house, "released")
+    with pytest.raises(StorageError):
+        house.evidence.run_next()
+    refuse_updates(house, None)
+    restarted = Evidence(house.logs, house.directory.exports, checkpoint_wait_s=0.0)
+    restarted.start()
+    try:
+        assert finished(restarted, house, job.id).status == "released"
+    finally:
+        restarted.close()
+
+
+def test_a_bundle_is_verified_without_holding_the_store(fresh_house: House) -> None:
+    house = fresh_house
+    taken: list[tuple[int, int, int]] = []
+
+    def take_in_the_wal() -> None:
+        fill(house, 1, first=300)
+        with sqlite3.connect(house.directory.ledger_file) as connection:
+            taken.append(connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone())
+
+    producer = Producer(house.logs, rollback_visible=False, stores=None)
+    producer.produce(
+        house.directory.exports / "a.zip",
+        house.log,
+        parse_request(ASKED),
+        Asker(None, "a test", "auditor"),
+        export_id="exp",
+        requested_us=house.logs.clock.now_us(),
+        progress=lambda _done, _total: None,
+        verifying=take_in_the_wal,
+        wait_s=0.0,
+    )
+    assert taken == [(0, 0, 0)]  # not busy, and nothing is left in the WAL
+
+
 def test_the_worker_builds_what_is_asked_for_while_it_runs(fresh_house: House) -> None:
     house = fresh_house
     evidence = Evidence(house.logs, house.directory.exports, checkpoint_wait_s=0.0)
@@ -223,6 +301,29 @@ def test_the_same_idempotency_key_gives_the_same_job_and_one_record(fresh_house:
     assert refused.value.code == "idempotency_conflict"
     other, _ = house.evidence.request(house.principal(Role.REVIEWER), ASKED, idempotency_key="a key")
     assert other.id != first.id
+
+
+def test_a_repeated_request_is_the_same_whatever_pseudonym_its_subject_has_by_then(fresh_house: House) -> None:
+    house = fresh_house
+    asked = {**ASKED, "filter": {"subject": "customer-77"}}
+    first, _ = house.evidence.request(house.principal(), asked, idempotency_key="a key")
+    about = record("decision", 900, facts={"decision": {"outcome": "deny"}}, words={"rationale": "no"})
+    about = replace(about, drafts=[replace(draft, subject_id="customer-77") for draft in about.drafts])
+    house.append([about])
+    assert house.logs.keystore.find_pseudonym(house.log.id, "customer-77")
+    again, _ = house.evidence.request(house.principal(), asked, idempotency_key="a key")
+    assert again.id == first.id
+    other = {**ASKED, "filter": {"subject": "customer-78"}}
+    with pytest.raises(InputError) as refused:
+        house.evidence.request(house.principal(), other, idempotency_key="a key")
+    assert refused.value.code == "idempotency_conflict"
+
+
+def test_what_a_row_keeps_of_a_request_cannot_be_found_by_trying_names(fresh_house: House) -> None:
+    request = parse_request({**ASKED, "filter": {"subject": "customer-77"}})
+    job, _ = fresh_house.evidence.request(fresh_house.principal(), {**ASKED, "filter": {"subject": "customer-77"}})
+    assert len(job.request_digest) == 32
+    assert job.request_digest != hashlib.sha256(to_json(request.parsed())).digest()
 
 
 def test_one_key_sent_many_times_at_once_is_one_job(fresh_house: House) -> None:
@@ -325,3 +426,19 @@ def test_more_waiting_jobs_than_the_limit_are_refused_as_busy(fresh_house: House
     with pytest.raises(InputError) as refused:
         fresh_house.evidence.request(fresh_house.principal(), ASKED)
     assert refused.value.code == "busy"
+
+
+def test_the_limit_holds_for_requests_that_come_at_once(fresh_house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("counterfoil.evidence.service.MAX_WAITING", 2)
+    begin = threading.Barrier(8)
+
+    def ask() -> str:
+        begin.wait()
+        try:
+            return fresh_house.evidence.request(fresh_house.principal(), ASKED)[0].status
+        except InputError as refused:
+            return refused.code
+
+    with ThreadPoolExecutor(8) as pool:
+        answers = sorted(future.result() for future in [pool.submit(ask) for _ in range(8)])
+    assert answers == ["busy"] * 6 + ["queued"] * 2

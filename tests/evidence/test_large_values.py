@@ -6,6 +6,9 @@ import base64
 import json
 import tracemalloc
 from pathlib import Path
+from typing import Any
+
+import pytest
 
 from counterfoil.evidence.bundle import BuildSettings, build_bundle
 from counterfoil.evidence.policy import bundle_signer
@@ -37,6 +40,36 @@ def test_a_withheld_large_value_is_not_in_the_bundle(fresh_house: House) -> None
     bundle = house.export(content={"fields": ["rationale"]})
     assert not [name for name in unpack(bundle) if name.startswith("data/blobs/")]
     assert house.verify(bundle).result == "VERIFIED"
+
+
+def failed(house: House, **given: Any) -> str:
+    """Why an export is not made."""
+    job, _ = house.evidence.request(house.principal(), {"log": "main", "purpose": "a test", **given})
+    house.checkpoint()
+    assert house.evidence.run_next()
+    return house.evidence.job(house.principal(), job.id)[0].error or ""
+
+
+def test_more_files_than_a_verifier_takes_are_refused_before_anything_is_built(
+    fresh_house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    house = fresh_house
+    house.append([record("model_call", 500 + n, words={"output": "x" * (2 * MIB)}) for n in range(3)])
+    monkeypatch.setattr("counterfoil.evidence.bundle.MAX_ENTRIES", 24)  # one entry bundle, 20 others, 3 blobs
+    house.export()
+    house.append([record("model_call", 600, words={"output": "x" * (2 * MIB)})])
+    before = "too_large: the bundle would have 25 files or more; the limit is "
+    assert failed(house).startswith(before)
+    house.export(content="none")
+    assert list(house.directory.exports.glob("*.part")) == []
+
+
+def test_files_are_counted_while_a_bundle_is_made_too(fresh_house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    house = fresh_house
+    house.append([record("model_call", 500 + n, words={"output": "x" * (2 * MIB)}) for n in range(9)])
+    monkeypatch.setattr("counterfoil.evidence.bag.MAX_ENTRIES", 20)
+    assert failed(house, filter={"kind": "model_call"}).startswith("too_large: the bundle would have 21 files")
+    assert failed(house, form="selection", filter={"kind": "model_call"}).startswith("too_large: ")
 
 
 def test_values_that_shrink_a_thousandfold_are_stored_so_that_the_bundle_verifies(fresh_house: House) -> None:

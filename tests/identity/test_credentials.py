@@ -5,12 +5,14 @@ from __future__ import annotations
 import hmac
 import re
 import sqlite3
+import time
 
 import pytest
 
 from counterfoil.core.rules import is_token
 from counterfoil.identity.credentials import LAST_USED_EVERY_US, authenticate, hash_secret, new_secret
 from counterfoil.identity.roles import Role
+from counterfoil.store.database import BUSY_TIMEOUT_MS
 from tests.identity.conftest import Site
 from tests.log.append.making import NOON_US
 
@@ -100,14 +102,16 @@ def test_the_last_use_is_noted_at_most_once_a_minute(site: Site) -> None:
     assert seen == [NOON_US, NOON_US, NOON_US, NOON_US + LAST_USED_EVERY_US]
 
 
-def test_a_busy_store_does_not_keep_a_key_from_working(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    from counterfoil.store import database
-
-    monkeypatch.setattr(database, "BUSY_TIMEOUT_MS", 10)
-    impatient = database.open_ledger(site.made.first.directory.ledger_url)
+def test_a_busy_store_does_not_keep_a_key_from_working_nor_waiting(site: Site) -> None:
+    made, ledger = site.keys["default", Role.WRITER], site.made.logs.ledger
     writer = sqlite3.connect(site.made.path / "ledger.db", isolation_level=None)
     writer.execute("BEGIN IMMEDIATE")
-    assert authenticate(impatient, site.keys["default", Role.WRITER].key, NOON_US) is not None
+    started = time.monotonic()
+    for _ in range(3):
+        assert authenticate(ledger, made.key, NOON_US) is not None
+    assert time.monotonic() - started < BUSY_TIMEOUT_MS / 1000 / 4
+    assert last_used(site, made.id) is None
     writer.execute("ROLLBACK")
     writer.close()
-    impatient.dispose()
+    assert authenticate(ledger, made.key, NOON_US) is not None
+    assert last_used(site, made.id) == NOON_US

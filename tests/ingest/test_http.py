@@ -21,10 +21,12 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
     ExportMetricsServiceResponse,
 )
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
+from sqlalchemy import update
 
 from counterfoil.core.note import parse_vkey
 from counterfoil.core.promise import open_promise
 from counterfoil.identity.roles import Role
+from counterfoil.identity.tables import credentials
 from tests.ingest.disk import Disk
 from tests.ingest.spans import digest, logs, otlp_json, traces
 from tests.service.running import LOG, OTHER_LOG, OTHER_TENANT, TENANT, RunningService
@@ -288,6 +290,22 @@ def test_a_log_of_another_tenant_is_the_same_as_none(name: str, service: Running
     assert response.status_code == 404
     assert response.json()["code"] == 5
     assert (disk.size(), disk.size(other)) == (before, other_before)
+
+
+def test_a_writers_key_of_an_access_log_appends_nothing_to_it(service: RunningService, disk: Disk) -> None:
+    key = disk.new_key()
+    access = disk.log(TENANT, "access")
+    with disk.logs.ledger.write() as connection:  # no such key can be made: an older version made it, say
+        changed = update(credentials).where(credentials.c.id == key.id).values(log_id=access.id)
+        assert connection.execute(changed).rowcount == 1
+    before, access_before = disk.size(), disk.size(access)
+    body = otlp_json(traces("telemetry among accesses"))
+    for named in ({}, {"counterfoil-log": "access"}, {"counterfoil-log": LOG}):
+        response = service.client.post(
+            "/v1/traces", content=body, headers={"x-api-key": key.key, "Content-Type": JSON, **named}
+        )
+        assert response.status_code in ((404,) if named.get("counterfoil-log") == "access" else (403,))
+    assert (disk.size(), disk.size(access)) == (before, access_before)
 
 
 def test_a_key_of_one_log_cannot_write_to_another(service: RunningService, disk: Disk) -> None:

@@ -3,8 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
+import signal
+import sqlite3
 import subprocess
 import sys
+import zipfile
+from contextlib import closing
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -12,7 +20,10 @@ from click.testing import CliRunner, Result
 
 from counterfoil.cli.group import COMMANDS as LISTED
 from counterfoil.cli.group import cli
-from tests.service.running import PROGRAM
+from counterfoil.log.heads import file_name_of
+from counterfoil.settings import Settings
+from tests.service.running import PROGRAM, Made, make_directory, start_service
+from tests.service.sending import send_conversation
 
 # fmt: off
 COMMANDS = (
@@ -136,3 +147,118 @@ def test_the_record_schema_is_the_committed_one() -> None:
         [sys.executable, "-m", "counterfoil.core.schema"], capture_output=True, text=True, check=True
     ).stdout
     assert printed == committed.read_text()
+
+
+def test_a_date_stands_for_its_first_moment_in_utc(audited: Made, tmp_path: Path) -> None:
+    def export(name: str, *arguments: str, expect: int = 0) -> str:
+        bundle = str(tmp_path / name)
+        done = counterfoil("export", "--data", str(audited.data), "--out", bundle, "--json", *arguments, expect=expect)
+        return done.stderr if expect else zipfile.ZipFile(bundle).testzip() or bundle
+
+    today = datetime.now(UTC).date()
+    tomorrow = today + timedelta(days=2)
+    by_date = export("dates.zip", "--from", f"{today - timedelta(days=1)}", "--to", f"{tomorrow}")
+    by_time = export("times.zip", "--from", f"{today - timedelta(days=1)}T00:00:00Z", "--to", f"{tomorrow}T00:00:00Z")
+    assert _filter_of(by_date) == _filter_of(by_time)
+    assert f"to={tomorrow}T00%3A00%3A00.000000Z" in _filter_of(by_date)
+    said = export("wrong.zip", "--from", "2026-13-01", expect=2)
+    assert "filter from: not a time" in said
+
+
+def test_an_edit_of_the_index_is_found_beside_damage_of_the_log(audited: Made, tmp_path: Path) -> None:
+    copy = tmp_path / "audit"
+    shutil.copytree(audited.data, copy)
+    (copy / "heads" / file_name_of(audited.origin)).unlink()
+    _change(copy / "index.db", "DELETE FROM records WHERE id = (SELECT max(id) FROM records)")
+    report = json.loads(counterfoil("fsck", "--data", str(copy), "--json", expect=1).stdout)
+    found = {finding["check"] for finding in report["findings"]}
+    assert "index_row_missing" in found
+    assert any(check.startswith("head_store") for check in found)
+    assert report["index_compared"] is True
+    assert report["findings"][-1]["check"].startswith("index_")
+
+
+def test_where_leaves_cannot_be_read_the_report_says_that_the_index_was_not_compared(
+    audited: Made, tmp_path: Path
+) -> None:
+    copy = tmp_path / "audit"
+    shutil.copytree(audited.data, copy)
+    _change(copy / "ledger.db", "UPDATE records SET leaf = x'00' WHERE seq = 3")
+    report = json.loads(counterfoil("fsck", "--data", str(copy), "--json", expect=1).stdout)
+    assert {"leaf_invalid", "index_not_compared"} <= {finding["check"] for finding in report["findings"]}
+    assert report["index_compared"] is False
+    said = counterfoil("fsck", "--data", str(copy), expect=1).stdout
+    assert said.count("the index was not compared with the log: leaves could not be read") == 2, "finding and not shown"
+
+
+def test_an_index_whose_file_is_damaged_is_a_finding_and_no_traceback(audited: Made, tmp_path: Path) -> None:
+    copy = tmp_path / "audit"
+    shutil.copytree(audited.data, copy)
+    with (copy / "index.db").open("r+b") as file:
+        size = file.seek(0, 2)
+        file.seek(4096)
+        file.write(b"\xff" * (size - 4096))
+    done = counterfoil("fsck", "--data", str(copy), "--json", expect=1)
+    found = {finding["check"] for finding in json.loads(done.stdout)["findings"]}
+    assert found & {"index_not_compared", "index_damaged"}
+    assert "Traceback" not in done.stderr
+
+
+def test_a_declared_restore_tells_the_operator_to_review_the_keys(audited: Made, tmp_path: Path) -> None:
+    copy = tmp_path / "audit"
+    shutil.copytree(audited.data, copy)
+    made = replace(audited, data=copy)
+    with start_service(made) as service:
+        send_conversation(service, audited.keys["writer"].key, "conv-after-the-backup")
+    for ending in ("", "-wal", "-shm"):
+        (copy / f"ledger.db{ending}").unlink(missing_ok=True)
+    shutil.copy(audited.data / "ledger.db", copy / "ledger.db")
+    said = counterfoil("restore", "declare", "--data", str(copy), "--log", "main", "--reason", "disk lost").stdout
+    assert "Its successor is" in said
+    assert "Review the keys now" in said
+    assert "revoked since works again" in said
+
+
+def test_ctrl_c_of_a_command_never_looks_like_a_finding(audited: Made, tmp_path: Path) -> None:
+    pipe, out = tmp_path / "since", tmp_path / "bundle.zip"
+    os.mkfifo(pipe)
+    arguments = [PROGRAM, "export", "--data", audited.data, "--out", out, "--since", pipe]
+    with (
+        subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process,
+        pipe.open("wb"),  # opens once the command reads, which it then does until it is interrupted
+    ):
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=20)
+    assert process.returncode == 130
+    assert "Traceback" not in said
+    assert not out.exists()
+
+
+def test_help_of_serve_names_every_setting() -> None:
+    said = counterfoil("serve", "--help").stdout
+    for name in Settings.model_fields:
+        assert f"COUNTERFOIL_{name.upper()}" in said
+
+
+@pytest.fixture(scope="module")
+def audited(tmp_path_factory: pytest.TempPathFactory) -> Made:
+    """A directory with a conversation in it, signed and indexed; no service on it."""
+    made = make_directory(tmp_path_factory.mktemp("audited") / "audit")
+    with start_service(made) as service:
+        send_conversation(service, made.keys["writer"].key, "conv-7")
+    return made
+
+
+def _filter_of(bundle: str) -> str:
+    with zipfile.ZipFile(bundle) as archive:
+        (statement,) = [name for name in archive.namelist() if name.endswith("population.json")]
+        return str(json.loads(archive.read(statement))["filter"])
+
+
+def _change(file: Path, statement: str) -> None:
+    """What somebody with the disk can do: drop what guards a table, then change it."""
+    with closing(sqlite3.connect(file)) as connection:
+        for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'").fetchall():
+            connection.execute(f'DROP TRIGGER "{name}"')
+        connection.execute(statement)
+        connection.commit()

@@ -175,3 +175,27 @@ def test_text_where_bytes_belong_comes_out_as_the_bytes_on_the_disk(tmp_path: Pa
     assert found == [b"plain text", b"17", b"2.5", b"\xff\x00\xfe\x80"]
     assert as_bytes(None) is None
     assert as_bytes(bytearray(b"x")) == b"x"
+
+
+def test_a_write_that_may_as_well_not_happen_waits_for_nobody_and_the_next_one_waits_again(tmp_path: Path) -> None:
+    database = open_ledger(f"sqlite:///{tmp_path / 'ledger.db'}")
+    with database.write() as connection:
+        connection.exec_driver_sql("CREATE TABLE t (n INTEGER)")
+    other = sqlite3.connect(tmp_path / "ledger.db", isolation_level=None, check_same_thread=False)
+    other.execute("BEGIN IMMEDIATE")
+    with pytest.raises(StorageError), database.try_write() as connection:
+        connection.exec_driver_sql("INSERT INTO t VALUES (1)")
+    release = threading.Timer(0.3, other.execute, ["ROLLBACK"])
+    release.start()
+    with database.write() as connection:  # the same connection of the pool: it waits as ever
+        connection.exec_driver_sql("INSERT INTO t VALUES (2)")
+    release.join()
+    with database.try_write() as connection:
+        connection.exec_driver_sql("INSERT INTO t VALUES (3)")
+    with pytest.raises(StorageError), database.try_write() as connection:
+        connection.exec_driver_sql("INSERT INTO t VALUES (4), ('not a', 'row')")
+    with database.read() as connection:
+        assert connection.exec_driver_sql("SELECT n FROM t ORDER BY n").scalars().all() == [2, 3]
+        assert connection.exec_driver_sql("PRAGMA busy_timeout").scalar_one() == module.BUSY_TIMEOUT_MS
+    other.close()
+    database.dispose()

@@ -12,7 +12,9 @@ import hashlib
 import io
 import json
 import shutil
+import struct
 import zipfile
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -225,6 +227,11 @@ def step_1_unknown_evidence_incomplete() -> Case:
     return Case(build(_plan(data=_add("data/holds.json"))), one_file=False)
 
 
+@case
+def step_1_unknown_tag_file_incomplete() -> Case:
+    return Case(build(_plan(bag=_add("NOTES.txt", b"read this first"))), one_file=False)
+
+
 # --- 1: the archive -------------------------------------------------------------------------------------------------
 
 TOP = "counterfoil-main-0-8"
@@ -271,6 +278,28 @@ def step_1_twice_but_for_case_fail() -> Case:
 @case
 def step_1_link_fail() -> Case:
     return Case(_with_entry(f"{TOP}/link", b"/etc/passwd", external_attr=0o120777 << 16))
+
+
+@case
+def step_1_link_of_another_system_fail() -> Case:
+    """Made-by says macOS (19), and the mode is a link's."""
+    return Case(_with_entry(f"{TOP}/link", b"/etc/passwd", create_system=19, external_attr=0o120777 << 16))
+
+
+@case
+def step_1_unicode_path_extra_fail() -> Case:
+    """Info-ZIP's unzip takes the report's name from the extra field, and extracts it as data/hidden.bin."""
+    name, other = f"{TOP}/data/report.html".encode(), f"{TOP}/data/hidden.bin".encode()
+    extra = struct.pack("<HHBL", 0x7075, 5 + len(other), 1, zlib.crc32(name)) + other
+    target = io.BytesIO()
+    files = build_files(_plan())
+    with zipfile.ZipFile(target, "w") as archive:
+        for each in sorted(files):
+            info = zipfile.ZipInfo(f"{TOP}/{each}", MEMBER_TIME)
+            info.external_attr = 0o100644 << 16
+            info.extra = extra if each == "data/report.html" else b""
+            archive.writestr(info, files[each])
+    return Case(target.getvalue())
 
 
 @case

@@ -67,7 +67,7 @@ def raw_zip(entries: list[RawEntry], *, zip64_end: bool = False, **end: Any) -> 
         if entry.zip64:
             extra = _extra64(said["size"], said["compressed"], len(body))
             central |= {
-                "extra": b"\x99\x99\x02\x00ab" + extra,
+                "extra": extra,
                 "compressed": 2**32 - 1,
                 "size": 2**32 - 1,
                 "at": 2**32 - 1,

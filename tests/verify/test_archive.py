@@ -37,6 +37,8 @@ DEFLATED = len(RawEntry(b"", TEXT, method=8).stored())
 NO_SIZES = {"crc": 0, "size": 0, "compressed": 0}
 NARROW = b"PK\x07\x08" + struct.pack("<LLL", CRC, len(TEXT), len(TEXT))
 WIDE = struct.pack("<LQQ", CRC, DEFLATED, len(TEXT))
+WIDE_SIZE = struct.pack("<HHQ", 1, 8, len(TEXT))
+UNICODE_PATH = struct.pack("<HHBL", 0x7075, 10, 1, zlib.crc32(b"top/a")) + b"top/b"
 GOOD = [
     [RawEntry(b"top/a", TEXT), RawEntry(b"top/b", TEXT, method=8)],
     [RawEntry(b"top/a", TEXT, zip64=True), RawEntry(b"top/b", TEXT, method=8, zip64=True)],
@@ -109,6 +111,21 @@ WRONG = {
     "link": (raw_zip(_entry(attributes=0o120777 << 16)), "a link or no regular file"),
     "device": (raw_zip(_entry(attributes=0o060644 << 16)), "a link or no regular file"),
     "directory with a file's name": (raw_zip(_entry(attributes=0o040755 << 16)), "a link or no regular file"),
+    "link made on a Mac": (raw_zip(_entry(made_by=19 << 8 | 20, attributes=0o120777 << 16)), "a link or no regular"),
+    "link made on MS-DOS": (raw_zip(_entry(made_by=20, attributes=0o120777 << 16)), "a link or no regular file"),
+    "made on a Mac": (raw_zip(_entry(made_by=19 << 8 | 20)), "made on a system other than"),
+    "reparse point": (raw_zip(_entry(made_by=20, attributes=0x400)), "a link or no regular file"),
+    "directory of MS-DOS": (raw_zip(_entry(made_by=20, attributes=0x10)), "a link or no regular file"),
+    "unicode path": (raw_zip(_entry(central={"extra": UNICODE_PATH})), "extra field"),
+    "local unicode path": (raw_zip(_entry(local={"extra": UNICODE_PATH})), "extra field"),
+    "time": (raw_zip(_entry(local={"extra": b"UT\x05\x00\x01abcd"})), "extra field"),
+    "bytes for an extra field": (raw_zip(_entry(central={"extra": b"\x01"})), "extra field"),
+    "Zip64 for nothing": (raw_zip(_entry(central={"extra": b"\x01\x00\x00\x00"})), "extra field"),
+    "Zip64 without need": (raw_zip(_entry(central={"extra": WIDE_SIZE})), "extra field"),
+    "Zip64 too short": (raw_zip(_entry(central={"extra": WIDE_SIZE[:-1], "size": 2**32 - 1})), "extra field"),
+    "Zip64 with more": (raw_zip(_entry(central={"extra": WIDE_SIZE + b"x", "size": 2**32 - 1})), "extra field"),
+    "Zip64 twice": (raw_zip(_entry(central={"extra": WIDE_SIZE * 2, "size": 2**32 - 1})), "extra field"),
+    "Zip64 that is not there": (raw_zip(_entry(central={"size": 2**32 - 1})), "extra field"),
     "encrypted": (raw_zip(_entry(flags=1)), "encrypted"),
     "masked headers": (raw_zip(_entry(flags=0x2000)), "encrypted"),
     "bzip2": (raw_zip(_entry(method=12)), "neither stored nor deflated"),

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import runpy
+import subprocess
 import sys
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -118,6 +122,51 @@ def test_it_runs_as_a_module(module: str, monkeypatch: pytest.MonkeyPatch) -> No
     with pytest.raises(SystemExit) as ended:
         runpy.run_path(str(Path(command.__file__).with_name(f"{module}.py")), run_name="__main__")
     assert ended.value.code == 2  # without a policy or keys
+
+
+def _run(*arguments: str, **given: Any) -> subprocess.CompletedProcess[bytes]:
+    command = [sys.executable, "-m", "counterfoil.verify.command", *arguments]
+    return subprocess.run(command, stderr=subprocess.PIPE, check=False, **given)
+
+
+@pytest.mark.parametrize("name", ["good_range", "9_disclosure_changed_fail"])
+def test_a_report_that_cannot_be_written_is_neither_verified_nor_rejected(name: str) -> None:
+    with Path("/dev/full").open("wb") as full:
+        done = _run(str(FOLDER / name / "bundle.zip"), *POLICY, stdout=full)
+    assert done.returncode == 2
+    assert done.stderr.startswith(b"counterfoil-verify: the verifier failed, which says nothing about the bundle: OSEr")
+    assert done.stderr.count(b"\n") == 1
+
+
+def test_a_reader_that_went_away_gives_exit_status_2() -> None:
+    read, write = os.pipe()
+    os.close(read)
+    with os.fdopen(write, "wb") as pipe:
+        done = _run(GOOD, *POLICY, stdout=pipe)
+    assert (done.returncode, b"BrokenPipeError" in done.stderr) == (2, True)
+
+
+def test_with_nowhere_to_say_why_the_exit_status_is_still_2() -> None:
+    with Path("/dev/full").open("wb") as full:
+        command = [sys.executable, "-m", "counterfoil.verify.command", GOOD, *POLICY]
+        assert subprocess.run(command, stdout=full, stderr=full, check=False).returncode == 2
+
+
+@pytest.mark.parametrize(
+    "error", [MemoryError(), BrokenProcessPool("a worker died"), RecursionError("deep"), PermissionError(1, "no")]
+)
+def test_a_failure_of_the_verifier_itself_is_no_rejection(
+    error: Exception, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(*_: object) -> None:
+        raise error
+
+    # What a machine without memory, or without a worker, would raise in the middle of the pass.
+    monkeypatch.setattr("counterfoil.verify.leaves.check_unit", fail)
+    assert main([GOOD, *POLICY]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert type(error).__name__ in err
 
 
 def test_help_has_an_example(capsys: pytest.CaptureFixture[str]) -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from counterfoil.core.encoding import encode_base64
 from counterfoil.core.errors import EvidenceError, UnsupportedError
-from counterfoil.core.note import Cosigner, format_note
+from counterfoil.core.note import ED25519, Cosigner, VerifierKey, format_note, make_key
 from counterfoil.verify.check import verify_bundle
 from counterfoil.verify.documents import parse_line, parse_object
 from counterfoil.verify.population import parse_population
@@ -386,6 +386,25 @@ def test_without_a_policy_the_bundles_keys_must_be_there(keys: Any, message: str
     report = _alone(tmp_path, Plan(data=_set("data/keys/keys.json", print_json(keys))))
     assert why(report)[0] == 3
     assert message in why(report)[1]
+
+
+def test_two_keys_of_one_name_and_id_are_refused_in_the_report(tmp_path: Path) -> None:
+    found: dict[bytes, VerifierKey] = {}
+    number = 0
+    while True:  # a birthday within 32 bits: about 80,000 keys
+        key = make_key(LOG.name, ED25519, seed(f"collision {number}"))
+        if key.key_id in found:
+            break
+        found[key.key_id] = key
+        number += 1
+    vkeys = [f"{each.name}+{each.key_id.hex()}+{_public(each)}" for each in (key, found[key.key_id])]
+    keys = {"bundles": [{"vkey": BUNDLES.vkey}], "log": [{"vkey": vkey} for vkey in vkeys]}
+    report = _alone(tmp_path, Plan(data=_set("data/keys/keys.json", print_json(keys))))
+    assert why(report) == (3, "names two keys of one name and id under 'log'")
+
+
+def _public(key: VerifierKey) -> str:
+    return encode_base64(bytes((key.algorithm,)) + key.public)
 
 
 # --- demands --------------------------------------------------------------------------------------------------------

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import tracemalloc
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +14,12 @@ from counterfoil.core.encoding import decode_base64, encode_base64
 from counterfoil.core.errors import EvidenceError
 from counterfoil.core.merkle import leaf_hash
 from counterfoil.core.tiles import format_entries, parse_entries
-from counterfoil.verify import leaves, supersedes
+from counterfoil.verify import leaves, states, supersedes, totals
 from counterfoil.verify.check import verify_bundle
 from counterfoil.verify.cursor import Cursor, seq_of_line
 from counterfoil.verify.policy import parse_policy
 from counterfoil.verify.report import Report, Verdict
-from tests.verify.build import Files, Plan, policy_text, print_json, print_lines
+from tests.verify.build import Files, Plan, build, policy_text, print_json, print_lines
 from tests.verify.cases import FOLDER
 from tests.verify.large import write_large
 from tests.verify.log import (
@@ -50,7 +50,7 @@ def test_a_cursor_gives_each_line_once_and_to_its_range(block: int, ends: list[i
     taken = []
     first = 0
     for end in ends:
-        found, reached = cursor.take(first, end, 1 << 20)
+        found, reached = cursor.take(first, end, 1 << 20, 1 << 20)
         assert reached == end
         assert all(first <= seq_of_line(line, 0, len(line)) < end for line in found.splitlines())
         taken.append(found)
@@ -62,16 +62,51 @@ def test_a_cursor_gives_each_line_once_and_to_its_range(block: int, ends: list[i
 def test_a_cursor_stops_at_a_record_once_it_has_enough() -> None:
     lines = _lines([0, 1, 1, 1, 2, 3])
     cursor = Cursor(iter(lines))
-    found, end = cursor.take(0, 9, 2 * len(lines[0]))
+    found, end = cursor.take(0, 9, 2 * len(lines[0]), 1 << 20)
     assert (found.count(b"\n"), end) == (4, 2)  # the record that goes over the limit is still taken whole
-    assert cursor.take(2, 9, 1)[1] == 3
+    assert cursor.take(2, 9, 1, 1 << 20)[1] == 3
     with pytest.raises(EvidenceError, match="states of record 3, which is not presented"):
         cursor.check_end("states")
 
 
 def test_a_cursor_never_stands_still_on_hostile_order() -> None:
     cursor = Cursor(iter(_lines([0, 0, 0])))
-    assert cursor.take(5, 9, 1)[1] == 6
+    assert cursor.take(5, 9, 1, 1 << 20)[1] == 6
+
+
+@pytest.mark.parametrize("seqs", [[6] * 10_000, [0] * 10_000, [6, 5] * 5_000])
+def test_a_cursor_does_not_collect_lines_without_end(seqs: list[int]) -> None:
+    lines = _lines(seqs)
+    given = 0
+
+    def blocks() -> Iterator[bytes]:
+        nonlocal given
+        for line in lines:
+            given += 1
+            yield line
+
+    with pytest.raises(EvidenceError, match="over 1000 bytes before record 7: too much, or not sorted"):
+        Cursor(blocks()).take(6, 7, 100, 1_000)
+    assert given < 30
+
+
+@pytest.mark.parametrize("name", ["disclosures", "states"])
+def test_lines_of_one_record_are_bounded(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    line = (DISCLOSED if name == "disclosures" else STATED) * 2_000
+    plan = Plan(chosen=[1], data=lambda files: files.update({f"data/{name}.ndjson": line}))
+    assert "not sorted by field, each once" in why(verify_plan(tmp_path, plan))[1]
+    monkeypatch.setattr(leaves, "UNIT_BYTES", 4_000)
+    monkeypatch.setattr(leaves, "BLOCK_BYTES", 1_000)
+    monkeypatch.setattr(leaves, "MAX_RECORD_BYTES", 4_000)
+    monkeypatch.setattr(leaves, "MAX_RECORD_STATES_BYTES", 4_000)
+    monkeypatch.setattr("counterfoil.verify.reader.BLOCK_BYTES", 1_000)
+    monkeypatch.setattr("counterfoil.verify.archive.CHUNK_BYTES", 500)
+    number, reason = why(verify_plan(tmp_path, plan))
+    assert (number, "bytes before record 2: too much, or not sorted" in reason) == (9, True), reason
+
+
+DISCLOSED = b'{"disclosure":"AAAA","field":"output","seq":1}\n'
+STATED = b'{"field":"output","seq":1,"state":"WITHHELD"}\n'
 
 
 @pytest.mark.parametrize("line", [b"{}\n", b'{"seq":}\n', b'{"seq":-1}\n', b'{"seq":12345678901234567}\n', b"\n"])
@@ -402,12 +437,37 @@ def test_an_erasure_before_the_record_explains_nothing(tmp_path: Path) -> None:
     assert (number, "does not cover" in reason) == (10, True)
 
 
-def test_an_erasure_that_names_no_fields_covers_none(tmp_path: Path) -> None:
+def test_an_erasure_that_names_no_fields_is_no_record(tmp_path: Path) -> None:
     def change(records: list[Record]) -> None:
         records[7] = erasure(7, 1, 6, "all")
         del records[7].leaf["erasure"]["fields"]
 
-    assert why(verify_plan(tmp_path, Plan(records=change, erased={(3, "input"): ("ERASED", 7)})))[0] == 10
+    number, reason = why(verify_plan(tmp_path, Plan(records=change, erased={(3, "input"): ("ERASED", 7)})))
+    assert (number, reason.startswith("record 7: ")) == (7, True)
+
+
+def _erase_often(records: list[Record]) -> None:
+    for seq in (4, 5, 6, 7):
+        records[seq] = erasure(seq, 1, 3, ["input"])
+
+
+def test_of_all_erasures_only_those_that_states_name_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    plan = Plan(records=_erase_often, erased={(3, "input"): ("ERASED", 5)})
+    monkeypatch.setattr(leaves, "MAX_EXPLANATIONS", 3)  # one record, with one range and one field
+    assert verify_plan(tmp_path, plan).result is Verdict.VERIFIED
+    monkeypatch.setattr(leaves, "MAX_EXPLANATIONS", 2)
+    assert why(verify_plan(tmp_path, plan)) == (
+        10,
+        "more than 2 ranges and fields of erasures and expiries that states name",
+    )
+    plan.erased = {}
+    assert verify_plan(tmp_path, plan).result is Verdict.VERIFIED
+
+
+def test_states_that_name_ever_more_records_are_not_collected(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    plan = Plan(records=_erase_often, erased={(3, "input"): ("ERASED", 5), (3, "rationale"): ("ERASED", 2)})
+    monkeypatch.setattr(states, "MAX_EXPLANATIONS", 1)
+    assert why(verify_plan(tmp_path, plan)) == (10, "record 3, field rationale: record 2 is no erasure here")
 
 
 # --- views ----------------------------------------------------------------------------------------------------------
@@ -423,7 +483,7 @@ ROW = print_json({"leaf_hash": encode_base64(bytes(32)), "seq": 1}) + b"\n"
         (lambda f: f.update({"data/records.csv": b"\xef\xbb\xbfa,b\r\n"}), "first columns"),
         (lambda f: f.update({"data/records.csv": b""}), "first columns"),
         (lambda f: f.update({"data/records.csv": b"\xef\xbb\xbfseq,leaf_hash\r\n1\r\n"}), "fewer than two columns"),
-        (lambda f: f.update({"data/records.csv": b"\xef\xbb\xbfseq,leaf_hash\r\n\xff"}), "not CSV"),
+        (lambda f: f.update({"data/records.csv": b"\xef\xbb\xbfseq,leaf_hash\r\n\xff\n"}), "not CSV"),
         (lambda f: f.update({"data/records.csv": b'\xef\xbb\xbfseq,leaf_hash\r\n"a"b,c\r\n'}), "not CSV"),
         (lambda f: f.update({"data/records.csv": b"\xef\xbb\xbfseq,leaf_hash\r\n=1,AAAA\r\n"}), "decimal"),
         (lambda f: f.update({"data/records-3.csv": f["data/records.csv"]}), "without gaps"),
@@ -434,6 +494,36 @@ def test_views_present_exactly_the_records(data: Callable[[Files], Any], message
     number, reason = why(verify_plan(tmp_path, Plan(data=data)))
     assert number == 11, reason
     assert message in reason
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        (b"1," + b"a" * 50_000, "row is over the limit of 10000 bytes"),
+        (b'1,"' + b"a\n" * 50_000 + b'"', "row is over the limit of 10000 bytes"),
+        (b"1," + b'"\n",' * 50_000, "row is over the limit of 10000 bytes"),
+        (b"1," + b"," * 2_000, "fewer than two columns, or over 1000"),
+    ],
+)
+def test_a_row_of_a_table_is_bounded(row: bytes, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(totals, "MAX_ROW_BYTES", 10_000)
+    monkeypatch.setattr(totals, "MAX_COLUMNS", 1_000)
+    table = b"\xef\xbb\xbfseq,leaf_hash\r\n" + row + b"\r\n"
+    plan = Plan(data=lambda files: files.update({"data/records.csv": table}))
+    number, reason = why(verify_plan(tmp_path, plan))
+    assert (number, message in reason) == (11, True), reason
+
+
+def test_a_table_of_one_endless_line_does_not_fill_the_memory(tmp_path: Path) -> None:
+    table = b"\xef\xbb\xbfseq,leaf_hash\r\n1," + b"a" * (64 << 20)
+    plan = Plan(data=lambda files: files.update({"data/records.csv": table}))
+    (tmp_path / "bundle.zip").write_bytes(build(plan))
+    tracemalloc.start()
+    report = verify_bundle(tmp_path / "bundle.zip", policy=parse_policy(policy_text()))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert why(report) == (11, "a line is over the limit of 4194304 bytes")
+    assert peak < 32 << 20
 
 
 def _split_table(files: Files) -> None:

@@ -193,6 +193,33 @@ def test_a_chain_over_what_may_not_issue_is_refused(of_root: str, of_middle: str
         check_authority(end, [end, middle], [root], NOW_US)
 
 
+def _of_the_same_key(folder: Path, name: str, as_name: str, issuer: str, *options: str) -> x509.Certificate:
+    """Another certificate of `name` by `issuer`, over the same key."""
+    config = ["-config", str(folder / f"{name}.cnf")]
+    request = openssl("req", "-new", "-subj", f"/CN={name}", "-key", str(folder / f"{name}.key"), *config)
+    (folder / "other.cnf").write_text(f"[x]\n{CA}\n{''.join(options)}\n")
+    days = "3650" if options else "-1"
+    pem = openssl(
+        *("x509", "-req", "-days", days, "-set_serial", "77", "-extfile", str(folder / "other.cnf"), "-extensions"),
+        *("x", "-CA", str(folder / f"{issuer}.pem"), "-CAkey", str(folder / f"{issuer}.key")),
+        stdin=request,
+    )
+    (folder / f"{as_name}.pem").write_bytes(pem)
+    return x509.load_pem_x509_certificate(pem)
+
+
+@pytest.mark.parametrize("options", [(), ("nameConstraints = critical, permitted;DNS:example.com",)])
+def test_an_issuer_that_does_not_fit_closes_no_other_way(options: tuple[str, ...], tmp_path: Path) -> None:
+    root = _issue(tmp_path, "root", "root", CA, 1)
+    middle = _issue(tmp_path, "middle", "root", CA, 2)
+    unfit = _of_the_same_key(tmp_path, "middle", "unfit", "root", *options)
+    end = _issue(tmp_path, "end", "middle", EKU, 3)
+    for others in ([unfit, middle], [middle, unfit]):
+        check_authority(end, [end, *others], [root], NOW_US)
+    with pytest.raises(EvidenceError, match=r"does not lead to a root of the policy: CN=middle (was not|has a crit)"):
+        check_authority(end, [end, unfit], [root], NOW_US)
+
+
 def test_a_circle_of_certificates_ends(tmp_path: Path) -> None:
     root = _issue(tmp_path, "root", "root", CA, 1)
     other = _issue(tmp_path, "other", "other", CA, 2)
@@ -385,6 +412,15 @@ def test_a_missing_signed_attribute_is_refused(token: bytes, kind: bytes, why: s
 def test_a_signed_attribute_twice_is_refused(token: bytes) -> None:
     attributes = Taken(token).attributes()
     assert "is there twice" in refuse(_with_attributes(token, [*attributes, attributes[0]]), [])
+
+
+def test_a_signed_attribute_has_one_value(token: bytes) -> None:
+    attributes = Taken(token).attributes()
+    value = der(0x06, bytes.fromhex("2a864886f70d0109100104"))
+    for values, why in (((), "has no value"), ((value, value), "bytes after the last value")):
+        other = der(0x30, der(0x06, CONTENT_TYPE), der(0x31, *values))
+        changed = [other if CONTENT_TYPE in each else each for each in attributes]
+        assert why in refuse(_with_attributes(token, changed), [])
 
 
 def test_another_signed_content_type_is_refused(token: bytes) -> None:

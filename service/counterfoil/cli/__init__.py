@@ -1,6 +1,7 @@
 """The command line. One file a subject; every command has an example in its help and says what to do on an error.
 
-Exit codes: 0 done, 1 what was checked is damaged, 2 could not run (the message says why).
+Exit codes: 0 done, 1 what was checked is damaged, 2 could not run (the message says why), 3 `serve` ended because its
+background process did, 130 interrupted (Ctrl-C).
 """
 
 from __future__ import annotations

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import click
 
 from counterfoil.cli.options import data_options, json_option, print_json
 from counterfoil.log.initialise import init_directory
-from counterfoil.settings import Settings
+from counterfoil.settings import Settings, variable_names
 from counterfoil.store.database import open_index, open_ledger
 from counterfoil.store.directory import Directory
 from counterfoil.store.migrate import current_revision, migrate
@@ -80,7 +81,10 @@ def upgrade(data: Path, heads: Path | None, keystore: Path | None) -> None:
             ledger.dispose()
 
 
-@click.command()
+_VARIABLES = "\b\nSettings as variables:\n" + "\n".join(f"  {name}" for name in variable_names())
+
+
+@click.command(epilog=_VARIABLES)
 @data_options
 @click.option("--host", help="Address to listen on.  [default: 127.0.0.1]")
 @click.option(
@@ -97,10 +101,13 @@ def serve(
     port: int | None,
     open_tiles: bool | None,
 ) -> None:
-    """Run the service on a directory until it is told to stop (SIGTERM or Ctrl-C), then drain and end.
+    """Run the service on a directory until it is told to stop (SIGTERM or Ctrl-C), then drain and end with status 0.
+
+    Status 3: its background process ended by itself, so that the service ended too; start it again.
 
     Every setting can also come from COUNTERFOIL_<NAME> or from the TOML file that COUNTERFOIL_CONFIG names; the command
-    line wins. They are listed in docs/operations.md. Prints `listening on URL` once requests are answered.
+    line wins. The names are below, meanings and defaults in docs/operations.md. Prints `listening on URL` once requests
+    are answered.
 
     \b
     counterfoil serve --data ./audit --port 4318
@@ -109,4 +116,4 @@ def serve(
 
     given = {"data": data, "heads": heads, "keystore": keystore, "host": host, "port": port, "open_tiles": open_tiles}
     settings = Settings.model_validate(Settings().model_dump() | {k: v for k, v in given.items() if v is not None})
-    serve_directory(Directory.at(data, heads=settings.heads, keystore=settings.keystore), settings)
+    sys.exit(serve_directory(Directory.at(data, heads=settings.heads, keystore=settings.keystore), settings))

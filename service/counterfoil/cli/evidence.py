@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import click
@@ -11,6 +12,7 @@ from counterfoil.core.filter import LEAF_FILTERS
 from counterfoil.evidence.export_file import export_to_file
 from counterfoil.evidence.policy import service_policy
 
+_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _FILTER_OPTIONS = tuple(name for name in LEAF_FILTERS if name != "log")
 
 
@@ -54,12 +56,16 @@ def export(
     """Write a bundle that an auditor checks offline. It is verified here before it gets its name.
 
     A range bundle holds every leaf of the range, so that nothing that matches can be left out; a selection bundle holds
-    chosen records and claims no completeness. Filters are facts of the leaf, as reported.
+    chosen records and claims no completeness. Filters are facts of the leaf, as reported. --from is the first moment
+    and --to the first moment after: RFC 3339 times, or dates, which begin at 00:00 UTC.
 
     \b
     counterfoil export --data ./audit --out q4.zip --from 2026-10-01 --to 2027-01-01 --kind decision
     """
     chosen = {name.removeprefix("filter_"): values for name, values in filters.items() if values}
+    for name in ("from", "to"):
+        if name in chosen:
+            chosen[name] = tuple(_time_of(value) for value in chosen[name])
     with services_of(data, heads, keystore) as services, progress_bar("export") as progress:
         made = export_to_file(
             services.logs,
@@ -78,6 +84,11 @@ def export(
         print_json(made)
     else:
         click.echo("\n".join(f"{name:<12} {value}" for name, value in made.items()))
+
+
+def _time_of(value: str) -> str:
+    """A date as the moment it begins in UTC; anything else as it is, for the filter to judge."""
+    return f"{value}T00:00:00Z" if _DATE.fullmatch(value) else value
 
 
 @click.group()

@@ -33,6 +33,10 @@ COMMANDS = {
 """Name, module under `counterfoil.cli`, one line for the list."""
 
 
+INTERRUPTED = 130
+"""Exit status after Ctrl-C: 128 and the number of SIGINT, as shells have it."""
+
+
 class CommandFailed(click.ClickException):
     """Could not run."""
 
@@ -69,6 +73,9 @@ class Commands(click.Group):
             raise CommandFailed(str(error)) from error
         except (click.exceptions.Exit, click.ClickException, click.Abort):
             raise
+        except KeyboardInterrupt:
+            # Without this it were exit 1, which says "damaged".
+            raise click.exceptions.Exit(INTERRUPTED) from None
         except Exception as error:
             # Exit 1 says "damaged": a mistake of ours must never look like a finding.
             traceback.print_exc()

@@ -25,9 +25,10 @@ stands only beside `id`. Of the service's kinds what is required is marked in th
 `commitment` are base64. `policy.digest`, `policy_digest` and `coverage` are a producer's: a digest or a token.
 **References** (`request`, `population`, `seed`, `approvals`, the `object` of an access) are a token or an `of` object.
 `effective_after`, and a population's `from` and `to`, are a time or a `seq`; `limit` is a number or a token.
-`fields` is an array of field names or "all", and never left out of an erasure, expiry or redaction. `granted` is true, false or a time. A `seed` has `method` and `size`
-beside its commitment (EVIDENCE 2), a `configuration` may say which `object` it sets. `content` and `absent` have at
-most 64 fields, `links` at most 32 entries, every other array at most 1,024.
+`fields` is an array of field names or "all", and never left out of an erasure, expiry or redaction. `granted` is true,
+false or a time. A `seed` has `method` and `size` beside its commitment (EVIDENCE 2), a `configuration` may say which
+`object` it sets. `content` and `absent` have at most 64 fields, `links` at most 32 entries, every other array at most
+1,024.
 """
 
 import json

@@ -13,8 +13,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
 
-from counterfoil.core.errors import Fault
+from counterfoil.core.errors import Fault, InputError
 from counterfoil.evidence.archive import ArchiveWriter, Spool
+from counterfoil.verify.limits import MAX_ENTRIES
 
 PAYLOAD = "data/"
 BAGIT_TXT = b"BagIt-Version: 1.0\nTag-File-Character-Encoding: UTF-8\n"
@@ -76,6 +77,8 @@ class BagWriter:
     def _full(self, name: str) -> str:
         if name in self.digests:
             raise Fault(f"{name} is in the bag already")
+        if (count := len(self.digests) + len(self._open) + 1) > MAX_ENTRIES:
+            raise too_many_files(count)
         return f"{self.top}/{_checked(name)}"
 
     def _note(self, name: str, digest: str, size: int) -> str:
@@ -84,6 +87,15 @@ class BagWriter:
             self._payload_bytes += size
             self._payload_files += 1
         return digest
+
+
+def too_many_files(count: int) -> InputError:
+    """More files than verifiers take: raise this."""
+    return InputError(
+        "too_large",
+        f"the bundle would have {count} files or more; the limit is {MAX_ENTRIES}: ask for a shorter range",
+        item="filter",
+    )
 
 
 def _checked(name: str) -> str:

@@ -27,7 +27,7 @@ from counterfoil.core.note import NoteSigner
 from counterfoil.core.record import parse_record
 from counterfoil.core.tiles import TILE_WIDTH, EntryBundle, format_entries
 from counterfoil.evidence.attestation import ATTESTED_BY, format_statement, sign_statement
-from counterfoil.evidence.bag import BagWriter, Digests
+from counterfoil.evidence.bag import BagWriter, Digests, too_many_files
 from counterfoil.evidence.canonical import to_json, to_line
 from counterfoil.evidence.extent import find_extent
 from counterfoil.evidence.pages import PageFacts, render_readme, render_report
@@ -39,9 +39,13 @@ from counterfoil.evidence.run import RunFacts
 from counterfoil.evidence.since import open_since
 from counterfoil.evidence.snapshot import Snapshot
 from counterfoil.evidence.spreadsheet import MAX_ROWS
+from counterfoil.verify.limits import MAX_ENTRIES
 
 VERIFIER = "verify/verify.py"
 """The one-file verifier: the package's own module, for reading; the copy that counts comes from elsewhere."""
+
+OTHER_FILES = 20
+"""Files of a bag besides leaves, blobs and further tables, about: the bag counts exactly."""
 
 BLOCK = 1_024
 """Records of a selection that are handled together."""
@@ -142,6 +146,7 @@ class _Build:
             return
         low = first // TILE_WIDTH * TILE_WIDTH
         high = min(-(-end // TILE_WIDTH) * TILE_WIDTH, self._size)
+        self._check_room(low, high)
         self._is_present = range(low, high).__contains__
         matches = self._request.filter.matches
         leaf = b""
@@ -156,6 +161,15 @@ class _Build:
                 self._presented.write(found)
             progress(at + len(leaves) - low, high - low)
         self._proofs.write(last_leaf_line(self._snapshot, high - 1, leaf))
+
+    def _check_room(self, low: int, high: int) -> None:
+        """Before much is read: whether the files come to more than verifiers take. What a filter leaves of the blobs
+        is not known yet; where there is one, the bag itself counts."""
+        count = -(-(high - low) // TILE_WIDTH) + OTHER_FILES
+        if self._request.scope.is_whole and all(name in ("from", "to") for name, _ in self._request.filter.terms):
+            count += self._snapshot.count_blobs(self._extent.a, self._extent.b)
+        if count > MAX_ENTRIES:
+            raise too_many_files(count)
 
     def write_selection(self, seqs: Iterable[int] | None, progress: Progress) -> None:
         """Chosen records, each with its own proof. No leaf that was not chosen is given."""

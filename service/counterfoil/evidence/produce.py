@@ -11,12 +11,13 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import BinaryIO
 
 from counterfoil.core.encoding import format_time_us
 from counterfoil.core.errors import InputError
 from counterfoil.core.filter import Filter
 from counterfoil.core.rules import is_token
-from counterfoil.evidence.bundle import BuildSettings, Progress, no_progress, parse_leaf
+from counterfoil.evidence.bundle import BuildSettings, Built, Progress, build_bundle, no_progress, parse_leaf
 from counterfoil.evidence.policy import bundle_signer, service_policy
 from counterfoil.evidence.release import Released, build_and_verify
 from counterfoil.evidence.request import MAX_SEQS, SELECTION, ExportRequest
@@ -85,24 +86,22 @@ class Producer:
             request, seqs = self._find(log, request)
         settings = BuildSettings(bundle_signer(self._logs), running_software(), target.parent)
         policy = service_policy(self._logs, log.tenant_id)
-        with self._logs.ledger.read() as connection:
-            run = RunFacts(
-                export_id=export_id,
-                requested_by=asker.title,
-                role=asker.role,
-                requested_at=format_time_us(requested_us),
-                built_at=format_time_us(self._logs.clock.now_us()),
-                rollback_visible=self._rollback_visible,
-            )
-            snapshot = Snapshot(connection, self._logs, log)
-            if seqs is not None:
-                seqs = [seq for seq in seqs if seq < snapshot.checkpoint.size]
-            elif request.form == SELECTION and request.seqs is None:
-                # What the leaves can answer is asked of the leaves: the index is trusted for nothing.
-                seqs = _limited(scan(snapshot, request.filter))
-            return build_and_verify(
-                target, snapshot, request, run, settings, policy, seqs=seqs, progress=progress, verifying=verifying
-            )
+        run = RunFacts(
+            export_id=export_id,
+            requested_by=asker.title,
+            role=asker.role,
+            requested_at=format_time_us(requested_us),
+            built_at=format_time_us(self._logs.clock.now_us()),
+            rollback_visible=self._rollback_visible,
+        )
+
+        def build(out: BinaryIO) -> Built:
+            with self._logs.ledger.read() as connection:
+                snapshot = Snapshot(connection, self._logs, log)
+                chosen = _chosen(snapshot, request, seqs)
+                return build_bundle(out, snapshot, request, run, settings, seqs=chosen, progress=progress)
+
+        return build_and_verify(target, build, policy, since=request.since, progress=progress, verifying=verifying)
 
     def _name_in_leaves(self, log: LogInfo, name: str, value: str) -> str:
         """What stands in leaves for an identifier as people know it."""
@@ -158,6 +157,16 @@ def scan(snapshot: Snapshot, leaf_filter: Filter) -> Iterator[int]:
     for seq, leaf in snapshot.leaves(0, snapshot.checkpoint.size):
         if leaf_filter.matches(parse_leaf(seq, leaf)):
             yield seq
+
+
+def _chosen(snapshot: Snapshot, request: ExportRequest, found: list[int] | None) -> list[int] | None:
+    """The records of a selection that names none: those `found` by a search, else those that the filter selects."""
+    if found is not None:
+        return [seq for seq in found if seq < snapshot.checkpoint.size]
+    if request.form == SELECTION and request.seqs is None:
+        # What the leaves can answer is asked of the leaves: the index is trusted for nothing.
+        return _limited(scan(snapshot, request.filter))
+    return None
 
 
 def _limited(seqs: Iterator[int]) -> list[int]:

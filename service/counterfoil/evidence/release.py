@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,10 +19,7 @@ from typing import BinaryIO, cast
 
 from counterfoil.core.encoding import decode_base64
 from counterfoil.core.errors import Fault
-from counterfoil.evidence.bundle import BuildSettings, Built, Progress, build_bundle
-from counterfoil.evidence.request import ExportRequest
-from counterfoil.evidence.run import RunFacts
-from counterfoil.evidence.snapshot import Snapshot
+from counterfoil.evidence.bundle import Built, Progress
 from counterfoil.store.errors import StorageError
 from counterfoil.verify.check import verify_bundle
 from counterfoil.verify.policy import parse_policy
@@ -87,25 +84,24 @@ class _HashingFile:
 
 def build_and_verify(
     target: Path,
-    snapshot: Snapshot,
-    request: ExportRequest,
-    run: RunFacts,
-    settings: BuildSettings,
+    build: Callable[[BinaryIO], Built],
     policy: str,
     *,
-    seqs: Iterable[int] | None = None,
+    since: bytes | None,
     progress: Progress,
     verifying: Callable[[], None] = lambda: None,
 ) -> Released:
-    """The bundle at `target`, verified. `verifying` is called when the file is complete and its check begins.
+    """The bundle that `build` writes, at `target`, verified. `verifying` is called when its check begins.
 
-    `progress` may raise, to stop: nothing is left then. StorageError where the files cannot be written.
+    What `build` reads it gives back before it returns: a check takes as long as a build, and a snapshot that is held
+    meanwhile keeps the store from taking the WAL in. `progress` may raise, to stop: nothing is left then. StorageError
+    where the files cannot be written.
     """
     part = target.with_name(target.name + PART)
     try:
         with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, FILE_MODE), "wb") as file:
             out = _HashingFile(file)
-            built = build_bundle(cast(BinaryIO, out), snapshot, request, run, settings, seqs=seqs, progress=progress)
+            built = build(cast(BinaryIO, out))
             file.flush()
             os.fsync(file.fileno())
         verifying()
@@ -113,7 +109,7 @@ def build_and_verify(
         report = verify_bundle(
             part,
             policy=parse_policy(policy),
-            since=request.since,
+            since=since,
             workers=1,
             progress=lambda _step, done, total: progress(done, total),
         )

@@ -66,6 +66,11 @@ class Scope:
         """Whether nothing can be disclosed, so that nothing needs to be opened."""
         return not self.permitted or self.fields == frozenset()
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether every field may be disclosed."""
+        return self.permitted and self.fields is None and not self.redactions
+
     def decide(self, seq: int, name: str) -> Withheld | None:
         """None where the field `name` may be disclosed."""
         if not self.permitted:

@@ -13,6 +13,7 @@ Jobs are built one at a time: a bundle of a whole log reads the whole log, and a
 from __future__ import annotations
 
 import hashlib
+import hmac
 import secrets
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import orjson
+from sqlalchemy import Connection
 
 from counterfoil.core.encoding import decode_base64url, encode_base64url, parse_decimal
 from counterfoil.core.errors import EvidenceError, Fault, InputError
@@ -34,6 +36,7 @@ from counterfoil.identity.principal import Principal
 from counterfoil.identity.roles import Permission
 from counterfoil.log.batch import LogInfo
 from counterfoil.log.logs import Logs
+from counterfoil.log.masterkey import derive, load_master_key
 from counterfoil.store.errors import Refused
 from counterfoil.trails.stores import Stores
 
@@ -78,28 +81,38 @@ class Evidence:
         """Queue an export. InputErrors say what is wrong; the same idempotency key gives the same job again."""
         request = parse_request(given, may_read_content=principal.may(Permission.READ_CONTENT))
         log = self._log_for(principal, request.log)
-        request = self._producer.localise(log, request)
-        # Over the request as it is kept, in which no identifier of a person stands: a digest can be guessed at.
-        digest = hashlib.sha256(to_json(request.parsed())).digest()
+        digest = self._digest(log, request)
         if idempotency_key is not None:
-            repeated = self._repeated(principal, _checked_key(idempotency_key), digest)
+            with self._logs.ledger.read() as connection:
+                repeated = _repeated(connection, principal, _checked_key(idempotency_key), digest)
             if repeated is not None:
                 return repeated, self._logs.by_id(repeated.log_id)
-        self._check_room(principal)
+        request = self._producer.localise(log, request)
+        with self._logs.ledger.read() as connection:
+            _check_room(connection, principal)  # here, so that most of what is refused leaves no record
         export_id = f"exp_{secrets.token_hex(16)}"
         asker = Asker(principal.credential_id, principal.name, principal.role.value)
         record_request(self._logs, log, asker, export_id, request)
-        # Crash here: the request stands in the logs, and nothing was queued; whoever asked was not told that it was.
+        # Crash or refusal here: the request stands in the logs, and nothing was queued; nobody was told that it was.
         job = _new_job(export_id, log, asker, request, digest, idempotency_key, self._logs.clock.now_us())
         try:
             with self._logs.ledger.write() as connection:
-                jobs.insert_job(connection, job)
+                # The same key may have come twice at once; the one that was first is the job.
+                first = None
+                if idempotency_key is not None:
+                    first = _repeated(connection, principal, idempotency_key, digest)
+                if first is None:
+                    _check_room(connection, principal)
+                    jobs.insert_job(connection, job)
         except Refused:
-            # The same key came twice at once; the one that was first is the job.
-            first = None if idempotency_key is None else self._repeated(principal, idempotency_key, digest)
+            # On PostgreSQL the other transaction may not have ended when this one looked.
+            if idempotency_key is None:
+                raise
+            with self._logs.ledger.read() as connection:
+                first = _repeated(connection, principal, idempotency_key, digest)
             if first is None:
                 raise
-            job = first
+        job = first or job
         self._worker.wake()
         return job, log
 
@@ -142,14 +155,14 @@ class Evidence:
             return False
         return self._logs.by_id(job.log_id).purpose != "access" or principal.may(Permission.READ_ACCESS)
 
-    def _repeated(self, principal: Principal, key: str, digest: bytes) -> ExportJob | None:
-        with self._logs.ledger.read() as connection:
-            job = jobs.find_repeated(connection, principal.credential_id, key)
-        if job is not None and job.request_digest != digest:
-            raise InputError(
-                "idempotency_conflict", "this Idempotency-Key was used for another request", item="Idempotency-Key"
-            )
-        return job
+    def _digest(self, log: LogInfo, request: ExportRequest) -> bytes:
+        """What tells a repeated request from another one under the same idempotency key.
+
+        Of the request as it was given: which pseudonym an identifier has may change meanwhile. Identifiers of people
+        stand in it, so it is keyed: without the master key nobody can try out names on it.
+        """
+        key = derive(load_master_key(self._logs.keys_dir), "export-requests", log.id)
+        return hmac.digest(key, to_json(request.parsed()), "sha256")
 
     def _log_for(self, principal: Principal, name: str) -> LogInfo:
         log = self._logs.by_name(principal.tenant_id, name)
@@ -158,12 +171,6 @@ class Evidence:
         if log.purpose == "access" and not principal.may(Permission.READ_ACCESS):
             raise InputError("forbidden", "your role may not read the access log", item="log")
         return log
-
-    def _check_room(self, principal: Principal) -> None:
-        with self._logs.ledger.read() as connection:
-            waiting = jobs.count_waiting(connection, principal.tenant_id)
-        if waiting >= MAX_WAITING:
-            raise InputError("busy", f"{waiting} exports are waiting already; the limit is {MAX_WAITING}")
 
     # -- building -------------------------------------------------------------------------------------------------
 
@@ -178,6 +185,22 @@ class Evidence:
     def run_next(self) -> bool:
         """Build the job that has waited longest, in this thread; False where none waits."""
         return self._worker.run_next()
+
+
+def _repeated(connection: Connection, principal: Principal, key: str, digest: bytes) -> ExportJob | None:
+    """The job that this credential made under this key; InputError where that was another request."""
+    job = jobs.find_repeated(connection, principal.credential_id, key)
+    if job is not None and not hmac.compare_digest(job.request_digest, digest):
+        raise InputError(
+            "idempotency_conflict", "this Idempotency-Key was used for another request", item="Idempotency-Key"
+        )
+    return job
+
+
+def _check_room(connection: Connection, principal: Principal) -> None:
+    waiting = jobs.count_waiting(connection, principal.tenant_id)
+    if waiting >= MAX_WAITING:
+        raise InputError("busy", f"{waiting} exports are waiting already; the limit is {MAX_WAITING}")
 
 
 def _new_job(

@@ -26,6 +26,7 @@ from counterfoil.log.contents import Content, Contents, open_contents
 from counterfoil.log.logs import Logs
 from counterfoil.log.receipts import Prover
 from counterfoil.log.records import read_leaf, read_leaves
+from counterfoil.log.tables import blobs as sealed_blobs
 from counterfoil.log.tables import contents as sealed_contents
 from counterfoil.log.tables import records as stored_records
 from counterfoil.log.tables import removals
@@ -144,6 +145,16 @@ class Snapshot:
     def blob(self, seq: int, field: str) -> Iterator[bytes]:
         """The bytes of a large value of the last batch, in chunks."""
         return self._contents.read_blob(self._log, seq, field, self._blobs[seq, field])
+
+    def count_blobs(self, first: int, end: int) -> int:
+        """Large values of the records [first, end) that are still there."""
+        query = select(func.count()).where(
+            sealed_blobs.c.log_id == self._log.id,
+            sealed_blobs.c.seq >= first,
+            sealed_blobs.c.seq < end,
+            sealed_blobs.c.part == 0,
+        )
+        return int(self._connection.execute(query).scalar_one())
 
     def prove(self, seq: int, leaf: bytes) -> bytes:
         """The tlog-proof of a record at this checkpoint."""

@@ -21,7 +21,7 @@ from counterfoil.evidence import jobs
 from counterfoil.evidence.bundle import Progress
 from counterfoil.evidence.jobs import ExportJob, Status
 from counterfoil.evidence.produce import Producer
-from counterfoil.evidence.release import DIRECTORY_MODE, NotVerified, remove_parts
+from counterfoil.evidence.release import DIRECTORY_MODE, NotVerified, Released, remove_parts
 from counterfoil.evidence.request import ExportRequest, parse_request
 from counterfoil.evidence.trace import Asker, record_release
 from counterfoil.log.logs import Logs
@@ -46,6 +46,8 @@ class Worker:
         self._wake = threading.Event()
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
+        self._owed: tuple[ExportJob, dict[str, Any]] | None = None
+        """A release that is on record in the log and not yet in its job's row."""
 
     def wake(self) -> None:
         """A job was queued."""
@@ -68,7 +70,11 @@ class Worker:
             self._thread = None
 
     def run_next(self) -> bool:
-        """Build the job that has waited longest; False where none waits."""
+        """Build the job that has waited longest; False where none waits.
+
+        StorageError where its row cannot be written. A release that is on record is noted at the next call then.
+        """
+        self._note_owed()
         with self._logs.ledger.read() as connection:
             job = jobs.next_queued(connection)
         if job is None:
@@ -76,7 +82,7 @@ class Worker:
         values = {"status": Status.BUILDING.value, "attempts": job.attempts + 1, "done": 0, "total": 0}
         self._update(job, started_us=self._logs.clock.now_us(), **values)
         try:
-            self._build(job)
+            released = self._build(job)
         except _PutDown:
             self._update(job, status=Status.QUEUED.value, attempts=job.attempts)
         except CounterfoilError as error:
@@ -84,7 +90,30 @@ class Worker:
         except Exception as error:  # noqa: BLE001 - the outermost edge of the worker: one bad job must not end it
             _log.exception("export %s failed", job.id, exc_info=error)
             self._fail(job, Fault("the service failed; its log says why"))
+        else:
+            # From here on the log says that this bundle was released, so no failure may take the file away.
+            # Crash here: the job is built and recorded once more at the next start. No bundle is lost.
+            self._owed = job, self._values_of(released)
+            self._note_owed()
         return True
+
+    def _note_owed(self) -> None:
+        if self._owed is not None:
+            job, values = self._owed
+            self._update(job, **values)
+            self._owed = None
+
+    def _values_of(self, released: Released) -> dict[str, Any]:
+        return {
+            "status": Status.RELEASED.value,
+            "path": released.path.name,
+            "digest": released.sha256,
+            "size": released.size,
+            "tree_size": released.tree_size,
+            "root": released.root,
+            "matched": released.count,
+            "finished_us": self._logs.clock.now_us(),
+        }
 
     def _work(self) -> None:
         while not self._stopping.is_set():
@@ -98,7 +127,8 @@ class Worker:
             if not worked:
                 self._wake.wait(IDLE_S)
 
-    def _build(self, job: ExportJob) -> None:
+    def _build(self, job: ExportJob) -> Released:
+        """The bundle, verified, and its release on record."""
         log = self._logs.by_id(job.log_id)
         request = request_of(job)
         asker = Asker(job.requested_by, _name_in(job), job.requested_role)
@@ -114,18 +144,7 @@ class Worker:
             wait_s=self._checkpoint_wait_s,
         )
         record_release(self._logs, log, job.id, request, released)
-        # Crash here: the release is on record, and the job is built and recorded once more. No bundle is lost.
-        self._update(
-            job,
-            status=Status.RELEASED.value,
-            path=released.path.name,
-            digest=released.sha256,
-            size=released.size,
-            tree_size=released.tree_size,
-            root=released.root,
-            matched=released.count,
-            finished_us=self._logs.clock.now_us(),
-        )
+        return released
 
     def _progress(self, job: ExportJob) -> Progress:
         due = 0.0

@@ -94,6 +94,9 @@ class Administration(Protocol):
     ) -> None:
         """End a credential."""
 
+    def credential(self, tenant: str, credential_id: str) -> CredentialLike | None:
+        """One credential, None where the tenant has none of this id."""
+
     def credentials(
         self, tenant: str, *, after: tuple[int, str] | None = None, limit: int = 1_000
     ) -> Sequence[CredentialLike]:

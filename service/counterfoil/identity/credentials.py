@@ -86,7 +86,7 @@ def authenticate(database: Database, key: str, now_us: int) -> Principal | None:
 def _touch(database: Database, credential_id: str, now_us: int) -> None:
     """Note when a key was last used. It is a convenience: if the store is busy, the request goes on without it."""
     try:
-        with database.write() as connection:
+        with database.try_write() as connection:
             connection.execute(update(credentials).where(credentials.c.id == credential_id).values(last_used_us=now_us))
     except StorageError:
         return

@@ -53,15 +53,20 @@ def forbidden(principal: Principal, permission: Permission) -> Problem:
     return Problem(403, "forbidden", f"the role {principal.role.value} may not {permission.value.replace('_', ' ')}")
 
 
+def known_principal(request: Request) -> Principal | None:
+    """Who is asking, where an answer does not need a key but says more to some; None for everybody else."""
+    identity: Identity = request.app.state.identity
+    key = key_of(request.headers)
+    return None if key is None else identity.authenticate(key)
+
+
 def current_principal(
     request: Request,
     _bearer_scheme: Annotated[HTTPAuthorizationCredentials | None, Security(_bearer)],
     _key_scheme: Annotated[str | None, Security(_api_key)],
 ) -> Principal:
     """Who is asking; 401 where nobody can tell."""
-    identity: Identity = request.app.state.identity
-    key = key_of(request.headers)
-    principal = None if key is None else identity.authenticate(key)
+    principal = known_principal(request)
     if principal is None:
         raise unauthenticated()
     return principal

@@ -17,12 +17,22 @@ from counterfoil.core.errors import EvidenceError
 from counterfoil.identity.administration import Administration, LogList
 from counterfoil.identity.permissions import CanConfigure, CanReadCounts
 from counterfoil.identity.principal import Principal
-from counterfoil.identity.schemas import Key, KeyPage, KeyRequest, Log, LogPage, LogRequest, NewKey, Tenant, TenantPage
+from counterfoil.identity.schemas import (
+    Key,
+    KeyPage,
+    KeyRequest,
+    Log,
+    LogPage,
+    LogRequest,
+    NewKey,
+    RevocationRequest,
+    Tenant,
+    TenantPage,
+)
 from counterfoil.problems import Problem, not_found
 
 DEFAULT_LIMIT = 100
 MAX_LIMIT = 1_000
-MAX_REASON_CHARS = 1_000
 _CURSOR = re.compile(r"([0-9]{1,18}) ([a-z]{16})")
 
 router = APIRouter(prefix="/api/v1", tags=["administration"])
@@ -88,20 +98,17 @@ def create_key(principal: CanConfigure, accounts: Accounts, logs: Logs, wanted: 
     )
 
 
-@router.delete("/keys/{key_id}", status_code=204, summary="Revoke a key")
+@router.post("/keys/{key_id}/revocation", status_code=204, summary="Revoke a key")
 def revoke_key(
-    principal: CanConfigure,
-    accounts: Accounts,
-    logs: Logs,
-    key_id: str,
-    reason: Annotated[str | None, Query(max_length=MAX_REASON_CHARS)] = None,
+    principal: CanConfigure, accounts: Accounts, logs: Logs, key_id: str, wanted: RevocationRequest | None = None
 ) -> Response:
     """It stops working at once. The key stays in the list, marked; revoking it again changes nothing."""
     own = _own_log(principal, logs)
-    if own is not None and not any(
-        row.id == key_id and row.log == own for row in accounts.credentials(principal.tenant)
-    ):
-        raise not_found("this key")
+    if own is not None:
+        found = accounts.credential(principal.tenant, key_id)
+        if found is None or found.log != own:
+            raise not_found("this key")
+    reason = None if wanted is None else wanted.reason
     accounts.revoke_credential(principal.tenant, key_id, reason=reason, by=principal.credential_id)
     return Response(status_code=204)
 

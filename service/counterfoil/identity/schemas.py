@@ -26,6 +26,12 @@ class KeyRequest(_Closed):
     expires_at: Annotated[str | None, Field(examples=["2027-01-31T00:00:00Z"])] = None
 
 
+class RevocationRequest(_Closed):
+    """Why a key is ended. The reason is content: it goes into a body, never into a URL."""
+
+    reason: Annotated[str | None, Field(min_length=1, max_length=1_000, examples=["The laptop was lost."])] = None
+
+
 class Key(BaseModel):
     """A key, without its secret."""
 

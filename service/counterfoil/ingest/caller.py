@@ -44,6 +44,9 @@ def identify(identity: Identity, logs: Logs, headers: Mapping[str, str]) -> Call
 def _log_of(principal: Principal, logs: Logs, name: str | None) -> int:
     if name is None:
         if principal.log_id is not None:
+            # The access log takes only what the service itself writes, whatever a key says.
+            if logs.by_id(principal.log_id).purpose != INTERACTIONS:
+                raise ExportError(403, "forbidden", "this key is for a log that takes no telemetry")
             return principal.log_id
         found = [log.id for log in logs.all(principal.tenant_id) if log.purpose == INTERACTIONS and not log.closed_us]
         if len(found) == 1:

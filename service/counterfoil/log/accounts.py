@@ -24,7 +24,7 @@ from sqlalchemy import Connection, insert, select, update
 from counterfoil.core.errors import InputError
 from counterfoil.core.rules import is_token
 from counterfoil.identity.credentials import new_secret
-from counterfoil.identity.roles import Role
+from counterfoil.identity.roles import Permission, Role, may
 from counterfoil.identity.tables import credentials, tenants
 from counterfoil.log.append import append_within
 from counterfoil.log.batch import LogInfo
@@ -67,6 +67,18 @@ class ListedCredential(NamedTuple):
     expires_us: int | None
     revoked_us: int | None
     last_used_us: int | None
+
+
+_LISTED = select(
+    credentials.c.id,
+    credentials.c.role,
+    log_table.c.name,
+    credentials.c.name,
+    credentials.c.created_us,
+    credentials.c.expires_us,
+    credentials.c.revoked_us,
+    credentials.c.last_used_us,
+).select_from(credentials.outerjoin(log_table, log_table.c.id == credentials.c.log_id))
 
 
 class Accounts:
@@ -160,6 +172,8 @@ class Accounts:
         log = None if log_name is None else self._logs.by_name(tenant_id, log_name)
         if log_name is not None and log is None:
             raise InputError("not_found", f"there is no log {log_name[:64]!r}", item="log")
+        if log is not None and log.purpose != INTERACTIONS and may(role, Permission.APPEND):
+            raise InputError("bad_log", f"the log {log.name} takes no telemetry, so it has no {role.value}", item="log")
         made = new_secret(self._random)
         row = {
             "id": made.credential_id,
@@ -213,20 +227,7 @@ class Accounts:
     ) -> list[ListedCredential]:
         """A page of the tenant's credentials, oldest first; `after` is (created_us, id) of the last one seen."""
         table = credentials.c
-        query = (
-            select(
-                table.id,
-                table.role,
-                log_table.c.name,
-                table.name,
-                table.created_us,
-                table.expires_us,
-                table.revoked_us,
-                table.last_used_us,
-            )
-            .select_from(credentials.outerjoin(log_table, log_table.c.id == table.log_id))
-            .where(table.tenant_id == self.tenant_id(tenant))
-        )
+        query = _LISTED.where(table.tenant_id == self.tenant_id(tenant))
         if after is not None:
             created_us, last_id = after
             query = query.where(
@@ -235,6 +236,14 @@ class Accounts:
         with self._logs.ledger.read() as connection:
             rows = connection.execute(query.order_by(table.created_us, table.id).limit(limit))
             return [ListedCredential(*row) for row in rows]
+
+    def credential(self, tenant: str, credential_id: str) -> ListedCredential | None:
+        """One credential of the tenant, None where it has none of this id."""
+        table = credentials.c
+        query = _LISTED.where(table.tenant_id == self.tenant_id(tenant), table.id == credential_id)
+        with self._logs.ledger.read() as connection:
+            row = connection.execute(query).one_or_none()
+        return None if row is None else ListedCredential(*row)
 
     def _record_change(
         self, tenant_id: int, change: Callable[[Connection], None], draft: Draft, by: str | None

@@ -12,8 +12,8 @@ and believes the ledger only as far as it leads there:
     f  publish: insert the checkpoint row                                                 one ledger transaction
 
 What a crash leaves: after c, tiles that no checkpoint needs yet (the next run finds the same bytes there); after d,
-nothing; after e, a signed head that is not published (the next run publishes it). No step trusts that an earlier one
-of the same run reached the disk: each commit is flushed before the next step begins.
+nothing; after e, a signed head that is not published (the next run makes sure that it is on disk, then publishes it).
+No step trusts that an earlier one of the same run reached the disk: each commit is flushed before the next begins.
 
 Refusals are Faults with a code, and sign nothing: `log_rolled_back` (the head store is ahead of the ledger),
 `head_store_behind` (a published checkpoint is ahead of the head store), `signed_head_contradicted` (the ledger does
@@ -142,6 +142,8 @@ class Checkpointer:
                 self.run_once(log_id)
             except (Fault, EvidenceError) as trouble:
                 troubles[origin] = trouble
+            except OSError as trouble:  # of the directory of heads
+                troubles[origin] = Fault(f"the head of {origin} cannot be read or written: {trouble}")
         return troubles
 
     def _round(self, log: _Log) -> _Round:
@@ -173,7 +175,9 @@ class Checkpointer:
             end = min(size, base + self._block_leaves)
             edge, hashes = _extend(conn, log, signed, base, end)
         if signed is not None and not is_published:
-            # A crash between e and f left it unpublished. It was just found again in the stored bytes.
+            # A crash between e and f, or a flush that failed in e, left it unpublished. It was just found again in the
+            # stored bytes; whether the head itself is on disk is not known, and nothing may be published before it is.
+            self._heads.ensure_durable(log.origin)
             self._publish(log, signed)
             if signed_size == size:
                 return _Round(signed, more=False)

@@ -24,7 +24,7 @@ import orjson
 from sqlalchemy import Connection, select
 
 from counterfoil.core.disclosure import BlobRef, digest_of, encode_disclosure, parse_disclosure
-from counterfoil.core.errors import EvidenceError
+from counterfoil.core.errors import EvidenceError, UnsupportedError
 from counterfoil.core.record import parse_record
 from counterfoil.core.removal import covers
 from counterfoil.core.state import ContentState
@@ -223,7 +223,7 @@ class _Removals:
             data = read_leaf(self._connection, self._log_id, by)
             try:
                 self._leaves[by] = None if data is None else parse_record(data)
-            except EvidenceError:
+            except (EvidenceError, UnsupportedError):
                 self._leaves[by] = None  # a damaged record explains nothing
         return self._leaves[by]
 

@@ -14,8 +14,8 @@ A swap writes `<name>.new`, flushes it, renames it over the head and flushes the
 
 - a crash before the rename leaves the old head and a `.new` file that the next swap overwrites;
 - a crash after it leaves the new head. Whether the rename reached the disk is known only once the directory is
-  flushed; a flush that *fails* is a `Fault`, after which the process must stop and read the store again, because
-  the page cache may then show what the disk does not hold.
+  flushed; a flush that *fails* is a `Fault`: the page cache may then show what the disk does not hold. So whoever
+  finds a head that is not published flushes it anew first (`ensure_durable`), until that succeeds.
 """
 
 import fcntl
@@ -108,16 +108,35 @@ class HeadStore:
         if not 0 < len(new) <= MAX_HEAD_BYTES:
             raise Fault(f"a head has 1 to {MAX_HEAD_BYTES} bytes, not {len(new)}")
         path = self._path(origin)
-        staged = path.with_name(path.name + ".new")
         with self._locked(path):
             if self.read(origin) != old:
                 raise HeadConflict(f"the head of {origin} is not the one that was read")
-            _write_durably(staged, new)
-            staged.rename(path)
+            self._replace(origin, path, new)
+
+    def ensure_durable(self, origin: str) -> None:
+        """Return once the head that can be read is on disk; a Fault where that cannot be said.
+
+        For a head found after a crash or a failed flush. It is written and flushed anew, file and directory: after a
+        flush that failed, the kernel may call the old pages clean, and flushing them again would prove nothing.
+        """
+        path = self._path(origin)
+        with self._locked(path):
+            note = self.read(origin)
+            if note is None:
+                raise Fault(f"the head of {origin} is gone from {self.directory}")
             try:
-                _flush_directory(self.directory)
+                self._replace(origin, path, note)
             except OSError as error:
-                raise Fault(f"the head of {origin} was replaced but may not be on disk: {error}") from error
+                raise Fault(f"the head of {origin} cannot be flushed to disk: {error}") from error
+
+    def _replace(self, origin: str, path: Path, note: bytes) -> None:
+        staged = path.with_name(path.name + ".new")
+        _write_durably(staged, note)
+        staged.rename(path)
+        try:
+            _flush_directory(self.directory)
+        except OSError as error:
+            raise Fault(f"the head of {origin} was replaced but may not be on disk: {error}") from error
 
     def size_of(self, origin: str) -> int:
         """Return the tree size of the head, 0 without one. Costs one stat(2) while the file has not changed.

@@ -138,7 +138,8 @@ class Keystore:
                 tokens[identifier] = self._tokens.get((log_id, identifier), "")
             generation = self._generation
         with self._database.read() as connection:
-            if self._generation_of(connection) != generation:
+            snapshot = self._generation_of(connection)
+            if snapshot != generation:
                 # A key was destroyed (or nothing was read yet): believe nothing that was remembered.
                 self._forget()
                 keys = dict.fromkeys(keys, _NO_KEY)
@@ -151,7 +152,7 @@ class Keystore:
             except Refused:
                 # Somebody else made the same row between our look and our insert: look again, holding the write lock.
                 self._create(log_id, keys, tokens, links, look_again=True)
-        self._remember(log_id, keys, tokens, links)
+        self._remember(snapshot, log_id, keys, tokens, links)
         return Resolved(keys, tokens)
 
     def _create(
@@ -244,12 +245,16 @@ class Keystore:
 
     def _remember(
         self,
+        generation: int,
         log_id: int,
         keys: dict[Selector, DataKey],
         tokens: dict[str, str],
         links: Collection[tuple[str, Selector]],
     ) -> None:
+        """Keep what was read at `generation`, unless something was destroyed since: it must not come back."""
         with self._lock:
+            if self._generation != generation:
+                return
             for selector, key in keys.items():
                 if selector.group != "batch":  # never asked for again
                     _keep(self._keys, (log_id, selector), key)

@@ -20,6 +20,7 @@ from counterfoil.log.append import append_group
 from counterfoil.log.appender import Appender, Counters, HeadSizes
 from counterfoil.log.batch import Appended, Batch, LogInfo
 from counterfoil.log.clock import Clock, SystemClock
+from counterfoil.log.errors import Closing
 from counterfoil.log.keystore import Keystore
 from counterfoil.log.prepare import Prepared, prepare
 from counterfoil.log.records import head
@@ -175,7 +176,7 @@ class Logs:
         appender = self.appender(log_id)
         with self._lock:
             if self._closed:
-                raise Fault("the logs are closed")
+                raise Closing("the service is stopping: nothing is appended any more")
             writer = self._writers.get(log_id)
             if writer is None:
                 name = appender.log.origin

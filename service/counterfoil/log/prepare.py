@@ -15,7 +15,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from counterfoil.core.errors import InputError
+from counterfoil.core.errors import Fault, InputError
+from counterfoil.core.schema import KINDS, KINDS_BY_PURPOSE
 from counterfoil.log.arrivalkeys import ArrivalKey
 from counterfoil.log.arrivals import Arrival, identify
 from counterfoil.log.batch import Batch, LogInfo
@@ -63,6 +64,7 @@ def prepare(
     refused: dict[int, InputError] = {}
     plans: list[list[Plan] | None] = []
     batch_group = Selector("batch", random_bytes(16), month)
+    _check_kinds(log, batch)
     for index, item in enumerate(batch.items):
         try:
             check_producer(item)
@@ -96,6 +98,15 @@ def prepare(
             items.append(None)
     reached("sealed")
     return Prepared(items, refused, batch.writer, len(every), worker.size)
+
+
+def _check_kinds(log: LogInfo, batch: Batch) -> None:
+    """A kind that belongs into a log of another purpose (RECORD 2) was sent here by the service itself: our fault."""
+    lawful = KINDS_BY_PURPOSE[log.purpose]
+    for item in batch.items:
+        for draft in item.drafts:
+            if draft.kind not in lawful and draft.kind in KINDS:
+                raise Fault(f"a record of kind {draft.kind} does not belong into the log {log.origin} ({log.purpose})")
 
 
 def _plan(draft: Draft, item: Item, batch_group: Selector, month: int) -> Plan:

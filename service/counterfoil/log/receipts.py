@@ -65,8 +65,14 @@ def prove_record(conn: Connection, log_id: int, seq: int) -> bytes | None:
 
 
 def find_arrivals(conn: Connection, log_id: int, trace_id: bytes, span_id: bytes | None) -> Iterator[int]:
-    """Yield the `seq` of each record that arrived with this trace (16 bytes) and span (8 bytes, None: any), once."""
-    query = select(arrivals.c.seq).where(arrivals.c.log_id == log_id, arrivals.c.trace_id == trace_id)
+    """Yield the `seq` of each record that arrived with this trace (16 bytes) and span (8 bytes, None: any), once.
+
+    Every part of an item is a record of its own. More than MAX_RECEIPTS are cut off after one too many.
+    """
+    query = select(arrivals.c.seq, arrivals.c.parts).where(arrivals.c.log_id == log_id, arrivals.c.trace_id == trace_id)
     if span_id is not None:
         query = query.where(arrivals.c.span_id == span_id)
-    yield from sorted(set(conn.execute(query.limit(MAX_RECEIPTS + 1)).scalars()))
+    # In the order of the primary key, so that the same question has the same answer.
+    rows = conn.execute(query.order_by(arrivals.c.span_id, arrivals.c.mac).limit(MAX_RECEIPTS + 1)).all()
+    found = {part for seq, parts in rows for part in range(seq, seq + min(parts, MAX_RECEIPTS + 1))}
+    yield from sorted(found)[: MAX_RECEIPTS + 1]

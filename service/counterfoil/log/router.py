@@ -2,7 +2,8 @@
 
     GET /api/v1/receipts                      by trace and span, or by log and seq
     GET /api/v1/records/{log}/{seq}/proof     text/plain, a tlog-proof
-    GET /logs/{origin}/checkpoint             C2SP tlog-tiles; a key that may read facts, or open to anyone
+    GET /logs/{origin}/checkpoint             C2SP tlog-tiles; a key that may read facts, or open to anyone,
+                                              but of an access log only for who may read all of it
     GET /logs/{origin}/tile/<L>/<N>[.p/<W>]
     GET /logs/{origin}/tile/entries/<N>[.p/<W>]
     GET /api/v1/access                        who looked at what, newest first
@@ -25,13 +26,20 @@ from counterfoil.core.encoding import decode_hex, parse_decimal
 from counterfoil.core.errors import EvidenceError
 from counterfoil.core.state import ContentState
 from counterfoil.core.tiles import TILE_HEIGHT, TILE_WIDTH, EntryBundle, Tile, parse_entries_path, parse_tile_path
-from counterfoil.identity.permissions import CanReadOwnAccess, CanReadReceipts, current_principal, forbidden
+from counterfoil.identity.permissions import (
+    CanReadOwnAccess,
+    CanReadReceipts,
+    current_principal,
+    forbidden,
+    key_of,
+)
 from counterfoil.identity.principal import Principal
 from counterfoil.identity.roles import Permission
 from counterfoil.log.access import record_access
 from counterfoil.log.batch import LogInfo
 from counterfoil.log.checkpoints import latest
 from counterfoil.log.contents import open_contents
+from counterfoil.log.founding import ACCESS, INTERACTIONS
 from counterfoil.log.logs import Logs
 from counterfoil.log.receipts import MAX_RECEIPTS, Prover, find_arrivals
 from counterfoil.log.records import head, read_leaf, read_leaves
@@ -62,6 +70,10 @@ def tile_reader(request: Request) -> Principal | None:
     """Who asks for checkpoint or tiles: one who may read facts; None where the operator opened them to anyone."""
     if getattr(request.app.state, "open_tiles", False):
         return None
+    return _facts_reader(request)
+
+
+def _facts_reader(request: Request) -> Principal:
     principal = current_principal(request, None, None)
     if not principal.may(Permission.READ_FACTS):
         raise forbidden(principal, Permission.READ_FACTS)
@@ -82,8 +94,8 @@ TileReader = Annotated[Principal | None, Depends(tile_reader)]
     response_class=Response,
     responses={200: {"content": {PROOF_TYPE: {}}, "description": "A signed note"}},
 )
-def checkpoint(origin: str, logs: AllLogs, reader: TileReader) -> Response:
-    log = _log_of_origin(logs, origin, reader)
+def checkpoint(origin: str, request: Request, logs: AllLogs, reader: TileReader) -> Response:
+    log, reader = _log_of_origin(request, logs, origin, reader)
     with logs.ledger.read() as conn:
         newest = latest(conn, log.id)
     if newest is None:
@@ -98,8 +110,8 @@ def checkpoint(origin: str, logs: AllLogs, reader: TileReader) -> Response:
     response_class=Response,
     responses={200: {"content": {TILE_TYPE: {}}, "description": "Hashes of a tile, or entries with their lengths"}},
 )
-def tile(origin: str, tile: str, logs: AllLogs, reader: TileReader) -> Response:
-    log = _log_of_origin(logs, origin, reader)
+def tile(origin: str, tile: str, request: Request, logs: AllLogs, reader: TileReader) -> Response:
+    log, reader = _log_of_origin(request, logs, origin, reader)
     wanted = _parse_tile(tile)
     with logs.ledger.read() as conn:
         newest = latest(conn, log.id)
@@ -121,11 +133,26 @@ def _parse_tile(path: str) -> Tile | EntryBundle:
         raise not_found("this tile") from None
 
 
-def _log_of_origin(logs: Logs, origin: str, reader: Principal | None) -> LogInfo:
+def _log_of_origin(
+    request: Request, logs: Logs, origin: str, reader: Principal | None
+) -> tuple[LogInfo, Principal | None]:
+    """The log, and who reads it. Open tiles are those of interactions: an access log is never open."""
     log = logs.by_origin(origin)
-    if log is None or (reader is not None and not reader.may_see(log.tenant_id, log.id)):
+    if log is not None and log.purpose == ACCESS and reader is None and key_of(request.headers) is not None:
+        reader = _facts_reader(request)
+    if log is None or (reader is None and log.purpose == ACCESS):
         raise not_found("this log")
-    return log
+    if reader is not None:
+        _check_may_read(log, reader)
+    return log, reader
+
+
+def _check_may_read(log: LogInfo, principal: Principal) -> None:
+    """404 for what is another's, 403 for an access log where the role may see at most its own entries."""
+    if not principal.may_see(log.tenant_id, log.id):
+        raise not_found("this log")
+    if log.purpose == ACCESS and not principal.may(Permission.READ_ACCESS):
+        raise forbidden(principal, Permission.READ_ACCESS)
 
 
 def _caching(reader: Principal | None, how: str) -> dict[str, str]:
@@ -168,11 +195,13 @@ def receipts(
         with logs.ledger.read() as conn:
             for info in wanted:
                 seqs = list(find_arrivals(conn, info.id, trace, span))
+                if len(seqs) > MAX_RECEIPTS:
+                    raise _too_many()
                 _add_receipts(conn, info, seqs, principal, found)
     if not found.items and not found.pending:
         raise not_found("such a record")
     if len(found.items) + len(found.pending) > MAX_RECEIPTS:
-        raise _bad_query("span_id", f"over {MAX_RECEIPTS} records: ask span by span")
+        raise _too_many()
     return _receipts_response(request, found)
 
 
@@ -201,7 +230,7 @@ def _add_receipts(conn: Connection, log: LogInfo, seqs: list[int], principal: Pr
     if not seqs:
         return
     prover = Prover(conn, log.id)
-    for seq in seqs[: MAX_RECEIPTS + 1]:
+    for seq in seqs:
         leaf = read_leaf(conn, log.id, seq)
         if leaf is None or not _may_have_receipt(principal, leaf):
             continue
@@ -253,8 +282,11 @@ def access(
 def _newest_first(
     conn: Connection, log: LogInfo, end: int, limit: int, principal: Principal
 ) -> tuple[list[tuple[int, dict[str, Any]]], str | None]:
-    """Return up to `limit` records before `end` that the caller may see, and the cursor of what follows."""
-    everything = principal.may(Permission.READ_ACCESS)
+    """Return up to `limit` records before `end` that the caller may see, and the cursor of what follows.
+
+    The access log is about every log of the tenant, so a key for one of them sees only its own entries.
+    """
+    everything = principal.may(Permission.READ_ACCESS) and principal.may_see(log.tenant_id, log.id)
     rows: list[tuple[int, dict[str, Any]]] = []
     lowest = 0 if everything else max(0, end - MAX_SCANNED)
     while end > lowest and len(rows) < limit:
@@ -288,8 +320,9 @@ def _contents(
 
 def _log_of_name(logs: Logs, name: str, principal: Principal) -> LogInfo:
     log = logs.by_name(principal.tenant_id, name)
-    if log is None or not principal.may_see(log.tenant_id, log.id):
+    if log is None:
         raise not_found("this log")
+    _check_may_read(log, principal)
     return log
 
 
@@ -297,7 +330,7 @@ def _logs_in_scope(logs: Logs, principal: Principal) -> list[LogInfo]:
     return [
         log
         for log in logs.all(principal.tenant_id)
-        if log.purpose == "interactions" and principal.may_see(log.tenant_id, log.id)
+        if log.purpose == INTERACTIONS and principal.may_see(log.tenant_id, log.id)
     ]
 
 
@@ -315,6 +348,10 @@ def _parse_id(name: str, text: str | None, size: int) -> Any:
         return decode_hex(text, size)
     except EvidenceError:
         raise _bad_query(name, f"{2 * size} lower-case hex digits") from None
+
+
+def _too_many() -> Problem:
+    return _bad_query("span_id", f"over {MAX_RECEIPTS} records: ask span by span")
 
 
 def _bad_query(item: str, message: str) -> Problem:

@@ -75,27 +75,43 @@ class Database:
     @contextmanager
     def write(self) -> Iterator[Connection]:
         """One transaction, committed (with fsync) when the block ends and rolled back when it raises."""
+        with self._connect() as connection, self._transaction(connection):
+            yield connection
+
+    @contextmanager
+    def try_write(self) -> Iterator[Connection]:
+        """`write` for what may as well not happen: StorageError at once where somebody else is writing."""
         with self._connect() as connection:
-            connection = connection.execution_options(**{_BEGIN: "IMMEDIATE"})
+            _wait_for_locks(connection, 0)
             try:
-                # Crash up to here and anywhere in the block: nothing is on disk.
-                self.begin(connection)
-                yield connection
-            except IntegrityError as error:
-                _rollback(connection)
-                raise Refused(f"the store refused it: {error.orig}") from error
-            except (OperationalError, DBAPIError) as error:
-                _rollback(connection)
-                raise StorageError(f"the store cannot be written: {error.orig}") from error
-            except BaseException:
-                _rollback(connection)
-                raise
-            try:
-                self.commit(connection)
-            except SQLAlchemyError as error:
-                _rollback(connection)
-                connection.invalidate()
-                raise UnknownOutcome(f"it is not known whether the write happened: {error}") from error
+                with self._transaction(connection):
+                    yield connection
+            finally:
+                if not connection.invalidated:
+                    _wait_for_locks(connection, BUSY_TIMEOUT_MS)
+
+    @contextmanager
+    def _transaction(self, connection: Connection) -> Iterator[None]:
+        connection = connection.execution_options(**{_BEGIN: "IMMEDIATE"})
+        try:
+            # Crash up to here and anywhere in the block: nothing is on disk.
+            self.begin(connection)
+            yield
+        except IntegrityError as error:
+            _rollback(connection)
+            raise Refused(f"the store refused it: {error.orig}") from error
+        except (OperationalError, DBAPIError) as error:
+            _rollback(connection)
+            raise StorageError(f"the store cannot be written: {error.orig}") from error
+        except BaseException:
+            _rollback(connection)
+            raise
+        try:
+            self.commit(connection)
+        except SQLAlchemyError as error:
+            _rollback(connection)
+            connection.invalidate()
+            raise UnknownOutcome(f"it is not known whether the write happened: {error}") from error
 
     def begin(self, connection: Connection) -> None:
         """Begin the transaction of `write`. On SQLite this takes the write lock; a named step, so tests can fail it."""
@@ -126,6 +142,12 @@ class Database:
     def dispose(self) -> None:
         """Close every connection."""
         self.engine.dispose()
+
+
+def _wait_for_locks(connection: Connection, milliseconds: int) -> None:
+    """How long a transaction of this connection waits for others. PostgreSQL has row locks only, and none of ours."""
+    if connection.dialect.name == "sqlite":
+        connection.connection.cursor().execute(f"PRAGMA busy_timeout={milliseconds}").close()
 
 
 def _rollback(connection: Connection) -> None:

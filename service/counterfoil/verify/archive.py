@@ -3,7 +3,8 @@
 The rule: end record, central directory and local headers agree, and every byte of the file belongs to exactly one of
 them. So there is no comment, nothing before the first entry, between entries or after the end; no entry overlaps
 another; the sizes are the same in both headers (or in the data descriptor); the data is stored or deflated, one stream,
-exactly as long as declared. Zip64 is read. Encryption, links, other types of file and split archives are refused.
+exactly as long as declared. Zip64 is read; any other extra field is refused, since one of them (Unicode Path, 0x7075)
+gives a file another name. Encryption, links, other types of file and split archives are refused.
 
 Everything is streamed: the central directory entry by entry, files in chunks. Check: ``archive``.
 """
@@ -38,6 +39,10 @@ _U16, _U32 = 0xFFFF, 0xFFFFFFFF
 _ALLOWED_FLAGS = 0x0806 | 0x0008  # deflate effort, UTF-8 name; data descriptor
 _DESCRIPTOR = 0x0008
 _ZIP64 = 0x0001
+_MADE_BY = (0, 3)
+"""MS-DOS and Unix: how other systems' attributes are read depends on who reads them."""
+_NO_FILE = 0x0418
+"""Attributes of MS-DOS and Windows: volume label, directory, reparse point (a link)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,15 +72,15 @@ def _read(file: BinaryIO, at: int, size: int) -> bytes:
 
 
 def _zip64(extra: bytes, values: list[int]) -> list[int]:
-    """`values` with each 0xFFFFFFFF replaced from the Zip64 extra field, in order."""
-    at = 0
-    while at + 4 <= len(extra):
-        kind, size = struct.unpack_from("<HH", extra, at)
-        if kind == _ZIP64:
-            wide = iter(struct.iter_unpack("<Q", extra[at + 4 : at + 4 + size - size % 8]))
-            return [next(wide, (value,))[0] if value == _U32 else value for value in values]
-        at += 4 + size
-    return values
+    """`values` with each 0xFFFFFFFF replaced from the Zip64 extra field, in order.
+
+    SPEC: APPNOTE 4.5.3 - nothing else may stand in `extra`, and the field holds exactly the numbers that refer to it.
+    """
+    size = 8 * values.count(_U32)
+    if extra[:4] != (struct.pack("<HH", _ZIP64, size) if size else b"") or len(extra) != (size and 4 + size):
+        raise _refuse("an extra field other than one of Zip64 with just the numbers that the header lacks")
+    wide = struct.iter_unpack("<Q", extra[4:])
+    return [next(wide)[0] if value == _U32 else value for value in values]
 
 
 def _find_directory(file: BinaryIO, length: int) -> tuple[int, int, int]:
@@ -120,8 +125,10 @@ def _read_central(file: BinaryIO, at: int, end: int) -> tuple[Entry, int]:
         name = rest[:name_size].decode("ascii")
     except UnicodeDecodeError:
         raise _refuse("a name is not ASCII") from None
-    kind = stat.S_IFMT(attributes >> 16) if made_by >> 8 == 3 else 0  # 3: made on Unix
-    if kind not in (0, stat.S_IFDIR if name.endswith("/") else stat.S_IFREG):
+    is_directory = name.endswith("/")
+    if made_by >> 8 not in _MADE_BY or (attributes & _NO_FILE and not is_directory):
+        raise _refuse(f"{name!r} is a link or no regular file, or made on a system other than Unix and MS-DOS")
+    if stat.S_IFMT(attributes >> 16) not in (0, stat.S_IFDIR if is_directory else stat.S_IFREG):
         raise _refuse(f"{name!r} is a link or no regular file")
     if flags & ~_ALLOWED_FLAGS or method not in (STORED, DEFLATED):
         raise _refuse(f"{name!r} is encrypted, or neither stored nor deflated")

@@ -39,12 +39,14 @@ def _name(certificate: x509.Certificate) -> str:
     return certificate.subject.rfc4514_string()
 
 
-def _check_general(certificate: x509.Certificate, at: datetime) -> None:
+def _unfitness(certificate: x509.Certificate, at: datetime) -> str | None:
+    """Why this certificate cannot stand in a chain at that time; None where it can."""
     if not certificate.not_valid_before_utc <= at <= certificate.not_valid_after_utc:
-        raise _refuse(f"{_name(certificate)} was not valid at the time of the token")
+        return f"{_name(certificate)} was not valid at the time of the token"
     for extension in certificate.extensions:
         if extension.critical and extension.oid not in _UNDERSTOOD:
-            raise _refuse(f"{_name(certificate)} has a critical extension {extension.oid.dotted_string} not understood")
+            return f"{_name(certificate)} has a critical extension {extension.oid.dotted_string} not understood"
+    return None
 
 
 def _check_authority(certificate: x509.Certificate) -> None:
@@ -91,9 +93,11 @@ def check_authority(
     """The authority's certificate leads to one of the roots at that time, over certificates that the token carries."""
     at = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=at_us)
     _check_authority(authority)
-    _check_general(authority, at)
+    if why := _unfitness(authority, at):
+        raise _refuse(why)
     trusted = {root.public_bytes(Encoding.DER) for root in roots}
     current = [authority]
+    passed_over: list[str] = []
     for depth in range(MAX_DEPTH):
         if any(certificate.public_bytes(Encoding.DER) in trusted for certificate in current):
             return
@@ -102,7 +106,8 @@ def check_authority(
             for issuer in (*roots, *others)
             if any(_issued(certificate, issuer, depth) for certificate in current)
         ]
-        for issuer in issuers:
-            _check_general(issuer, at)
-        current = issuers
-    raise _refuse(f"{_name(authority)} does not lead to a root of the policy")
+        # One that does not fit closes no other way: an old certificate of an issuer may lie beside its new one.
+        passed_over += [why for issuer in issuers if (why := _unfitness(issuer, at))]
+        current = [issuer for issuer in issuers if not _unfitness(issuer, at)]
+    message = f"{_name(authority)} does not lead to a root of the policy"
+    raise _refuse(f"{message}: {passed_over[0]}" if passed_over else message)

@@ -21,7 +21,7 @@ from counterfoil.verify.policy import VerifyPolicy
 from counterfoil.verify.population import RANGE, Population
 from counterfoil.verify.reader import Bundle
 from counterfoil.verify.report import NO_POLICY, Outcome, Report, Step, Verdict
-from counterfoil.verify.states import check_states
+from counterfoil.verify.states import check_states, find_named
 from counterfoil.verify.timestamp import Stamp, check_timestamp
 from counterfoil.verify.totals import CSV, check_totals
 from counterfoil.verify.trust import KEYS, Trust, trust_of_bundle, trust_of_policy
@@ -37,6 +37,10 @@ _KNOWN = {
     *("population.json", "run.json", "checkpoint", "consistency.json", "states_checkpoint", "states_consistency.json"),
     *("proofs.ndjson", "related.ndjson", "disclosures.ndjson", "states.ndjson", "records.ndjson", "redactions.csv"),
     *("custody.ndjson", "report.html", "keys/keys.json"),
+}
+_TAG_FILES = {
+    *("bagit.txt", "bag-info.txt", "manifest-sha256.txt", "tagmanifest-sha256.txt", ATTESTATION, TIMESTAMP),
+    *("README.html", "verify/verify.py"),
 }
 _ALWAYS = (
     "That what agents reported is true, or that a stated rationale was the real one.",
@@ -99,15 +103,16 @@ class _Run:
         return Report(result, steps, tuple(self.reasons), tuple(self.caveats), **self.found)
 
 
+def _is_known(name: str) -> bool:
+    if not name.startswith("data/"):
+        return name in _TAG_FILES
+    known = name in LATER or name.removeprefix("data/") in _KNOWN or CSV.fullmatch(name) is not None
+    return known or name.startswith((LEAVES + "/", BLOBS))
+
+
 def _check_known(run: _Run, bundle: Bundle) -> None:
     """Files that this version does not know are evidence that it cannot judge."""
-    unknown = []
-    for name in sorted(bundle.files):
-        if not name.startswith("data/") or name in LATER:
-            continue
-        known = name.removeprefix("data/") in _KNOWN or CSV.fullmatch(name) is not None
-        if not known and not name.startswith((LEAVES + "/", BLOBS)):
-            unknown.append(name)
+    unknown = [name for name in sorted(bundle.files) if not _is_known(name)]
     if unknown:
         run.incomplete(1, unknown[0], "a file that this version of the verifier does not know")
     else:
@@ -149,8 +154,9 @@ def _check_leaves(
     run: _Run, bundle: Bundle, population: Population, opened: Opened, states: Opened, workers: int
 ) -> None:
     """Steps 7 to 11."""
-    related = check_related(bundle, population, states)
-    seen = check_leaves(bundle, population, opened, workers, lambda done, total: run.progress(7, done, total))
+    named = find_named(bundle)
+    related = check_related(bundle, population, states, named)
+    seen = check_leaves(bundle, population, opened, named, workers, lambda done, total: run.progress(7, done, total))
     run.passed(7, f"{seen.leaves + related.leaves} leaves")
     run.passed(8, "chained and included" if population.form == RANGE else "each included")
     run.passed(9)
@@ -168,7 +174,7 @@ def _check_explained(run: _Run, bundle: Bundle, seen: Seen, related: Seen) -> No
     if not seen.explained:
         run.passed(10, "nothing is said to be erased or expired")
         return
-    explained = check_states(bundle, seen.covering | related.covering)
+    explained = check_states(bundle, seen.removals | related.removals)
     run.passed(10, f"{explained} fields")
 
 

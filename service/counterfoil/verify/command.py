@@ -1,6 +1,8 @@
 """`counterfoil-verify`: checks a bundle offline and says what it found. Exit 0 VERIFIED, 1 REJECTED, 2 INCOMPLETE.
 
-Also 2, with a message: the command line, the policy or a file cannot be used.
+Also 2, with a message: the command line, the policy or a file cannot be used; or the verifier itself failed (no memory,
+a worker process that died, a report that could not be written), which says nothing about the bundle. So 1 is never
+anything but a refutation that was printed.
 """
 
 import argparse
@@ -8,6 +10,7 @@ import os
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TextIO
 
@@ -95,24 +98,41 @@ def _reference_time(args: argparse.Namespace, policy: VerifyPolicy | None) -> in
     return time.time_ns() // 1_000
 
 
+def _check(args: argparse.Namespace) -> int:
+    """Verifies, prints the report, and gives the exit status once all of it is written."""
+    policy = _read_policy(args.policy)
+    report = verify_bundle(
+        args.bundle,
+        policy=policy,
+        since=None if args.since is None else _read(args.since, MAX_NOTE_BYTES),
+        at_us=_reference_time(args, policy),
+        workers=min(MAX_WORKERS, max(1, args.workers or os.cpu_count() or 1)),
+        progress=show_progress(sys.stderr) if sys.stderr.isatty() else None,
+    )
+    print(format_json(report) if args.json else format_text(report, args.bundle.name))
+    sys.stdout.flush()
+    return report.result.exit_status
+
+
+def _give_up(message: str) -> int:
+    """Says why in one line, if that can be said; exit status 2."""
+    with suppress(OSError, ValueError):
+        # What could not be written is dropped: the interpreter would try once more at its end, and change the status.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    with suppress(OSError, ValueError):
+        print(f"counterfoil-verify: {escape(message)}", file=sys.stderr, flush=True)
+    return 2
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """The command; its exit status."""
     args = _parser().parse_args(argv)
     try:
-        policy = _read_policy(args.policy)
-        report = verify_bundle(
-            args.bundle,
-            policy=policy,
-            since=None if args.since is None else _read(args.since, MAX_NOTE_BYTES),
-            at_us=_reference_time(args, policy),
-            workers=min(MAX_WORKERS, max(1, args.workers or os.cpu_count() or 1)),
-            progress=show_progress(sys.stderr) if sys.stderr.isatty() else None,
-        )
+        return _check(args)
     except InputError as error:
-        print(f"counterfoil-verify: {escape(error.message)}", file=sys.stderr)
-        return 2
-    print(format_json(report) if args.json else format_text(report, args.bundle.name))
-    return report.result.exit_status
+        return _give_up(error.message)
+    except Exception as error:  # noqa: BLE001 - the outermost edge: whatever else fails must not look like REJECTED
+        return _give_up(f"the verifier failed, which says nothing about the bundle: {type(error).__name__}: {error}")
 
 
 if __name__ == "__main__":

@@ -48,8 +48,11 @@ class Cursor:
                 high = start
         return low
 
-    def take(self, first: int, end: int, limit: int) -> tuple[bytes, int]:
-        """The lines of records below `end`, and that end; after `limit` bytes an earlier end above `first`."""
+    def take(self, first: int, end: int, limit: int, most: int) -> tuple[bytes, int]:
+        """The lines of records below `end`, and that end; after `limit` bytes an earlier end above `first`.
+
+        EvidenceError after `most` bytes: lines of one record without end, or whose seq does not rise.
+        """
         parts: list[bytes] = []
         size = 0
         while self._fill():
@@ -63,6 +66,8 @@ class Cursor:
                 break
             parts.append(block)
             size += len(block)
+            if size > most:
+                raise EvidenceError("line_size", f"over {most} bytes before record {end}: too much, or not sorted")
             self._block = b""
             if size >= limit:
                 end = min(end, max(first, last) + 1)

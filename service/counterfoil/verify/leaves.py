@@ -25,7 +25,11 @@ from counterfoil.verify.checkpoints import Opened
 from counterfoil.verify.cursor import Cursor, seq_of_line
 from counterfoil.verify.documents import parse_line, take_integer, take_text
 from counterfoil.verify.limits import (
+    BLOCK_BYTES,
     MAX_DOCUMENT_BYTES,
+    MAX_EXPLANATIONS,
+    MAX_RECORD_BYTES,
+    MAX_RECORD_STATES_BYTES,
     MAX_RELATED,
     PARALLEL_LEAVES,
     UNIT_BYTES,
@@ -40,8 +44,8 @@ from counterfoil.verify.unit import (
     PROOFS,
     RELATED,
     STATES,
-    Covering,
     Frame,
+    Removal,
     Result,
     Unit,
     check_unit,
@@ -56,7 +60,7 @@ _Item = tuple[int, bytes]
 
 @dataclass(slots=True)
 class Seen:
-    """What a pass has shown so far: totals, coverings, and where it stands."""
+    """What a pass has shown so far: totals, the removals that states name, and where it stands."""
 
     leaves: int = 0
     last: tuple[int, bytes, str] | None = None
@@ -67,7 +71,9 @@ class Seen:
     by_outcome: Counter[str] = field(default_factory=Counter)
     hash_total: Any = field(default_factory=sha256)
     presented: Any = field(default_factory=sha256)
-    covering: dict[int, Covering] = field(default_factory=dict)
+    removals: dict[int, Removal] = field(default_factory=dict)
+    removals_size: int = 0
+    """Ranges and fields in `removals`, one more for each."""
     blobs: int = 0
     explained: bool = False
 
@@ -152,9 +158,10 @@ def _cut_units(items: Iterator[_Item], disclosures: Cursor, states: Cursor) -> I
             break
         first = waiting[0][0]
         with blame(9, DISCLOSURES):
-            found, end = disclosures.take(first, waiting[-1][0] + 1, UNIT_BYTES)
+            found, end = disclosures.take(first, waiting[-1][0] + 1, UNIT_BYTES, UNIT_BYTES + MAX_RECORD_BYTES)
         with blame(9, STATES):
-            stated, _ = states.take(first, end, MAX_DOCUMENT_BYTES * MAX_DOCUMENT_BYTES)
+            most = BLOCK_BYTES + len(waiting) * MAX_RECORD_STATES_BYTES
+            stated, _ = states.take(first, end, most + 1, most)  # never an earlier end: all or a refusal
         taken = [waiting.popleft()[1]]
         while waiting and waiting[0][0] < end:
             taken.append(waiting.popleft()[1])
@@ -216,6 +223,19 @@ def _check_blobs(bundle: Bundle, result: Result) -> None:
             check_blob(ref, bundle.chunks(file))
 
 
+def _keep_removals(frame: Frame, seen: Seen, result: Result, named: frozenset[int]) -> None:
+    """Those that states name: a log has as many erasures and expiries as it likes."""
+    for removal in result.removals:
+        if removal["seq"] not in named:
+            continue
+        said = removal[removal["kind"]]
+        seen.removals[removal["seq"]] = removal
+        seen.removals_size += 1 + len(said["ranges"]) + len(said.get("fields", ()))
+        if seen.removals_size > MAX_EXPLANATIONS:
+            message = f"more than {MAX_EXPLANATIONS} ranges and fields of erasures and expiries that states name"
+            raise reject(10, frame.file_of(removal["seq"]), "covering", message)
+
+
 def _add(seen: Seen, result: Result) -> None:
     seen.last = result.last or seen.last
     seen.leaves += result.leaves
@@ -226,13 +246,18 @@ def _add(seen: Seen, result: Result) -> None:
     seen.by_outcome += result.by_outcome
     seen.hash_total.update(result.hashes)
     seen.presented.update(result.seqs)
-    seen.covering |= result.covering
     seen.blobs += len(result.blobs)
     seen.explained = seen.explained or result.explained
 
 
 def _run(
-    bundle: Bundle, frame: Frame, units: Iterator[Unit], workers: int, progress: Progress | None, total: int
+    bundle: Bundle,
+    frame: Frame,
+    units: Iterator[Unit],
+    named: frozenset[int],
+    workers: int = 1,
+    progress: Progress | None = None,
+    total: int = 0,
 ) -> Seen:
     seen = Seen()
     claims = Claims(bundle, frame)
@@ -242,6 +267,7 @@ def _run(
             raise Stopped(result.failure)
         _check_blobs(bundle, result)
         claims.add(result.supersedes)
+        _keep_removals(frame, seen, result, named)
         _add(seen, result)
         if progress is not None:
             progress(seen.leaves, total)
@@ -270,8 +296,18 @@ def _check_last(bundle: Bundle, opened: Opened, seen: Seen) -> None:
         check_inclusion(seen.last[1], proof.index, opened.checkpoint.size, proof.hashes, opened.checkpoint.root)
 
 
-def check_leaves(bundle: Bundle, population: Population, opened: Opened, workers: int, progress: Progress) -> Seen:
-    """Steps 7, 8, 9 and 11 over the records of the bundle; totals are compared by `totals.check_totals`."""
+def check_leaves(
+    bundle: Bundle,
+    population: Population,
+    opened: Opened,
+    named: frozenset[int],
+    workers: int,
+    progress: Progress,
+) -> Seen:
+    """Steps 7, 8, 9 and 11 over the records of the bundle; totals are compared by `totals.check_totals`.
+
+    `named`: the records that states name, kept for step 10.
+    """
     _check_leaf_files(bundle, population)
     if population.form == RANGE:
         frame = _frame(population, opened, "")
@@ -280,7 +316,7 @@ def check_leaves(bundle: Bundle, population: Population, opened: Opened, workers
         frame = _frame(population, opened, PROOFS)
         items, total = _line_items(bundle, PROOFS), population.totals.count
     units = _cut_units(items, Cursor(_blocks(bundle, DISCLOSURES)), Cursor(_blocks(bundle, STATES)))
-    seen = _run(bundle, frame, units, workers if total >= PARALLEL_LEAVES else 1, progress, total)
+    seen = _run(bundle, frame, units, named, workers if total >= PARALLEL_LEAVES else 1, progress, total)
     if population.form == RANGE:
         _check_last(bundle, opened, seen)
     blobs = [name for name in bundle.files if name.startswith(BLOBS)]
@@ -294,8 +330,8 @@ def _blocks(bundle: Bundle, name: str) -> Iterator[bytes]:
         yield from bundle.blocks(name)
 
 
-def check_related(bundle: Bundle, population: Population, states: Opened) -> Seen:
-    """Steps 7 and 8 over the related records; what they cover is for step 10."""
+def check_related(bundle: Bundle, population: Population, states: Opened, named: frozenset[int]) -> Seen:
+    """Steps 7 and 8 over the related records; those in `named` are kept for step 10."""
     frame = _frame(population, states, RELATED)
     units = _cut_units(_line_items(bundle, RELATED), Cursor(iter(())), Cursor(iter(())))
-    return _run(bundle, frame, units, 1, None, 0)
+    return _run(bundle, frame, units, named)

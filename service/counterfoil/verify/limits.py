@@ -29,6 +29,14 @@ UNIT_LEAVES = 4_096
 """Leaves that one worker checks at a time; a range of 65,536 is 16 units."""
 UNIT_BYTES = 8 * MIB
 """Content of a unit, so that memory does not grow with it (one record may exceed it)."""
+MAX_RECORD_BYTES = 128 * MIB
+"""Lines of disclosures of one record, beyond UNIT_BYTES. Larger values are blobs."""
+MAX_RECORD_STATES_BYTES = 16 * 1024
+"""Lines of states of one record: 64 fields (RECORD 2) of names, numbers and states of at most 150 bytes."""
+MAX_EXPLANATIONS = 1_000_000
+"""Ranges and fields of the erasures and expiries that states name, kept in memory."""
+MAX_ROW_BYTES = 4 * MIB
+MAX_COLUMNS = 4_096
 PARALLEL_LEAVES = 20_000
 """Fewer leaves than this are checked in the calling process: starting workers would take longer."""
 CLAIMS_AT_ONCE = 65_536

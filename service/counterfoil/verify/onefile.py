@@ -92,9 +92,9 @@ class Bag:
             plain = all(re.fullmatch("[A-Za-z0-9._-]+", part) and part not in (".", "..") for part in (top, *parts))
             need(plain and parts and info.orig_filename.lower() not in seen, "not a plain name, or there twice")
             need(info.external_attr >> 28 in (0, 8) and not info.flag_bits & 0x41, "a link, or encrypted")
+            need(info.extra[:4] in (b"", b"\1\0%c\0" % max(0, len(info.extra) - 4)), "an extra field")
             need(info.file_size <= max(1 << 20, 200 * info.compress_size), "compressed more than 200-fold")
-            need(seen.setdefault("", top) == top, "a second top-level directory")
-            seen[info.orig_filename.lower()] = top
+            need(seen.setdefault("", top) == seen.setdefault(info.orig_filename.lower(), top), "a second directory")
             self.entries["/".join(parts)] = info
 
     def read(self, name: str) -> bytes:

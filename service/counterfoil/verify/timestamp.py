@@ -125,7 +125,7 @@ def _parse_signer(signers: Der) -> _Signer:
 
 
 def _parse_attributes(data: bytes) -> dict[str, Der]:
-    """The one value of each attribute."""
+    """The one value of each attribute; SPEC: RFC 5652 section 11 - those that are read here have exactly one."""
     attributes = read_all(data, SET)
     found: dict[str, Der] = {}
     while attributes.tag is not None:
@@ -134,7 +134,10 @@ def _parse_attributes(data: bytes) -> dict[str, Der]:
         attribute.end()
         if kind in found:
             raise _refuse(f"the signed attribute {kind} is there twice")
-        found[kind] = values
+        if values.tag is None:
+            raise _refuse(f"the signed attribute {kind} has no value")
+        found[kind] = Der(values.take_whole(values.tag))
+        values.end()
     return found
 
 

@@ -5,7 +5,6 @@ on a shortened list, each view's `seq` and `leaf_hash` columns are compared with
 """
 
 import csv
-import io
 import re
 from collections.abc import Iterator
 from hashlib import sha256
@@ -16,7 +15,7 @@ from counterfoil.verify.attestation import POPULATION
 from counterfoil.verify.blame import blame, reject
 from counterfoil.verify.documents import parse_object, take_hash, take_integer
 from counterfoil.verify.leaves import Seen
-from counterfoil.verify.limits import MAX_LINE_BYTES
+from counterfoil.verify.limits import MAX_COLUMNS, MAX_LINE_BYTES, MAX_ROW_BYTES
 from counterfoil.verify.population import Population
 from counterfoil.verify.reader import Bundle
 
@@ -32,36 +31,39 @@ def _ndjson_rows(bundle: Bundle) -> Iterator[_Row]:
         yield take_integer(row, "seq"), take_hash(row, "leaf_hash")
 
 
-class _Text(io.RawIOBase):
-    """The chunks of a file as a stream that the csv module can read through a decoder."""
+class _Lines:
+    """The lines of a table for the csv module, which takes as many as a row has: a row without end is refused."""
 
-    def __init__(self, chunks: Iterator[bytes]) -> None:
-        self._chunks, self._rest = chunks, b""
+    def __init__(self, blocks: Iterator[bytes]) -> None:
+        self._blocks = blocks
+        self.row_bytes = 0
+        """Bytes handed out since the last row was complete; whoever takes the row sets it to 0."""
 
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]  # what io.BufferedReader passes in
-        self._rest = self._rest or next(self._chunks, b"")
-        size = min(len(buffer), len(self._rest))
-        buffer[:size], self._rest = self._rest[:size], self._rest[size:]
-        return size
+    def __iter__(self) -> Iterator[str]:
+        mark = "\ufeff"
+        for block in self._blocks:
+            for line in block[:-1].split(b"\n"):
+                self.row_bytes += len(line) + 1
+                if self.row_bytes > MAX_ROW_BYTES:
+                    raise EvidenceError("line_size", f"a row is over the limit of {MAX_ROW_BYTES} bytes")
+                yield f"{line.decode().removeprefix(mark)}\n"
+                mark = ""
 
 
 def _csv_rows(bundle: Bundle, names: list[str]) -> Iterator[_Row]:
     csv.field_size_limit(MAX_LINE_BYTES)
     for name in names:
-        with (
-            blame(11, name),
-            io.TextIOWrapper(io.BufferedReader(_Text(bundle.chunks(name))), "utf-8-sig", newline="") as text,
-        ):
+        with blame(11, name):
             try:
-                rows = csv.reader(text, strict=True)
+                lines = _Lines(bundle.blocks(name))
+                rows = csv.reader(lines, strict=True)
                 if next(rows, [])[:2] != ["seq", "leaf_hash"]:
                     raise EvidenceError("view", "the first columns are not seq and leaf_hash")
+                lines.row_bytes = 0
                 for row in rows:
-                    if len(row) < 2:
-                        raise EvidenceError("view", "a row has fewer than two columns")
+                    lines.row_bytes = 0
+                    if not 2 <= len(row) <= MAX_COLUMNS:
+                        raise EvidenceError("view", f"a row has fewer than two columns, or over {MAX_COLUMNS}")
                     # A hash that begins with a plus has an apostrophe before it, or a spreadsheet would run it.
                     yield parse_decimal(row[0]), decode_base64(row[1].removeprefix("'"))
             except (csv.Error, UnicodeDecodeError):

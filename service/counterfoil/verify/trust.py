@@ -47,6 +47,8 @@ def _keys(document: dict[str, Any], name: str) -> tuple[VerifierKey, ...]:
     found = sorted((key for key in keys if key.algorithm == ED25519), key=lambda key: (key.name, key.key_id))
     if not found:
         raise EvidenceError("keys", f"names no Ed25519 key under {name!r}")
+    if len({(key.name, key.key_id) for key in found}) != len(found):
+        raise EvidenceError("keys", f"names two keys of one name and id under {name!r}")
     return tuple(found)
 
 

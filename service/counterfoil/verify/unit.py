@@ -19,6 +19,7 @@ from counterfoil.core.filter import Filter, parse_filter
 from counterfoil.core.merkle import check_inclusion, leaf_hash
 from counterfoil.core.proof import parse_proof
 from counterfoil.core.record import parse_record
+from counterfoil.core.removal import REMOVAL_KINDS
 from counterfoil.core.tiles import bundle_of
 from counterfoil.verify.blame import Failure, failure_of
 from counterfoil.verify.content import (
@@ -36,10 +37,12 @@ RELATED = "data/related.ndjson"
 DISCLOSURES = "data/disclosures.ndjson"
 STATES = "data/states.ndjson"
 
+Removal = dict[str, Any]
+"""An erasure or expiry: as much of its leaf as `core.removal.covers` reads."""
+
 Identity = tuple[str | None, str | None, str | None]
 """Writer, trace and span of a record: what a record that supersedes another must share with it."""
 
-_COVERING = ("erasure", "expiry")
 _PROOF_KEYS = frozenset(("leaf", "proof", "seq"))
 
 
@@ -74,19 +77,6 @@ class Unit:
     states: bytes = b""
 
 
-@dataclass(frozen=True, slots=True)
-class Covering:
-    """An erasure or expiry: the ranges of seq and the fields that it says it covers (None: all of them)."""
-
-    kind: str
-    ranges: tuple[tuple[int, int], ...]
-    fields: frozenset[str] | None
-
-    def covers(self, seq: int, name: str) -> bool:
-        """Whether it covers this field of this record."""
-        return (self.fields is None or name in self.fields) and any(lo <= seq <= hi for lo, hi in self.ranges)
-
-
 @dataclass(slots=True)
 class Result:
     """What a unit showed; `failure` ends it early. `first` and `last`: (seq, link, recorded_at, leaf hash)."""
@@ -103,7 +93,7 @@ class Result:
     hashes: bytes = b""
     seqs: bytes = b""
     supersedes: list[tuple[int, int, Identity]] = field(default_factory=list)
-    covering: dict[int, Covering] = field(default_factory=dict)
+    removals: list[Removal] = field(default_factory=list)
     blobs: list[tuple[int, str, BlobRef]] = field(default_factory=list)
     explained: bool = False
 
@@ -135,14 +125,10 @@ def find_broken_link(leaves: Sequence[bytes], hashes: Sequence[bytes]) -> int | 
     return None
 
 
-def _covering_of(leaf: dict[str, Any]) -> Covering:
+def _removal_of(leaf: dict[str, Any]) -> Removal:
     said = leaf[leaf["kind"]]
-    fields = said.get("fields", ())  # an erasure that names no field covers none
-    return Covering(
-        leaf["kind"],
-        tuple((first, last) for first, last in said["ranges"]),
-        None if fields == "all" else frozenset(fields),
-    )
+    kept = {key: said[key] for key in ("ranges", "fields") if key in said}
+    return {"kind": leaf["kind"], "seq": leaf["seq"], leaf["kind"]: kept}
 
 
 def _open_line(frame: Frame, line: bytes) -> tuple[int, bytes, tuple[bytes, ...]]:
@@ -250,8 +236,8 @@ class _Check:
         result.leaves += 1
         if "supersedes" in record:
             result.supersedes.append((record["supersedes"], seq, identity_of(record)))
-        if record["kind"] in _COVERING:
-            result.covering[seq] = _covering_of(record)
+        if record["kind"] in REMOVAL_KINDS:
+            result.removals.append(_removal_of(record))
 
     def _check_presented(self, record: dict[str, Any], seq: int, hashed: bytes) -> None:
         frame, result = self.frame, self.result

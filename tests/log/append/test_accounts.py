@@ -163,6 +163,28 @@ def test_a_credential_needs_a_real_tenant_log_name_and_future(made: Made) -> Non
         assert caught.value.code == code
 
 
+def test_no_key_that_may_append_is_made_for_an_access_log(made: Made) -> None:
+    accounts = Accounts(made.logs)
+    size, before = len(leaves(made.path, made.first.access.id)), accounts.credentials("default")
+    with pytest.raises(InputError) as caught:
+        accounts.create_credential("default", Role.WRITER, log_name="access")
+    assert (caught.value.code, caught.value.item) == ("bad_log", "log")
+    assert accounts.credentials("default") == before
+    assert len(leaves(made.path, made.first.access.id)) == size
+    assert accounts.create_credential("default", Role.AUDITOR, log_name="access").key
+
+
+def test_one_credential_is_found_by_its_id_within_its_tenant(made: Made) -> None:
+    accounts = Accounts(made.logs)
+    accounts.create_tenant("other")
+    mine = accounts.create_credential("default", Role.WRITER, log_name="main", name="refunds")
+    found = accounts.credential("default", mine.id)
+    assert found is not None
+    assert (found.id, found.role, found.log, found.name) == (mine.id, "writer", "main", "refunds")
+    assert accounts.credential("other", mine.id) is None
+    assert accounts.credential("default", "unknown") is None
+
+
 def test_a_credential_of_another_tenant_cannot_be_revoked(made: Made) -> None:
     accounts = Accounts(made.logs)
     accounts.create_tenant("other")

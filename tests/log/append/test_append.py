@@ -13,10 +13,21 @@ from counterfoil.core.promise import open_promise
 from counterfoil.core.record import parse_record
 from counterfoil.log.append import merge_ranges
 from counterfoil.log.batch import Batch, Given
-from counterfoil.log.errors import ClockBehind, LogRolledBack
+from counterfoil.log.errors import ClockBehind, Closing, LogRolledBack
 from counterfoil.log.records import head, read_leaf, read_leaves
 from counterfoil.mapping.draft import Draft
-from tests.log.append.making import NOON_US, OTHER_WRITER, Made, check_every_log, event, leaves, open_with, send, span
+from tests.log.append.making import (
+    NOON_US,
+    OTHER_WRITER,
+    WRITER,
+    Made,
+    check_every_log,
+    event,
+    leaves,
+    open_with,
+    send,
+    span,
+)
 
 SECOND = 1_000_000
 
@@ -215,3 +226,11 @@ def test_an_empty_batch_changes_nothing(made: Made) -> None:
         before = head(connection, made.log.id)
     answer = send(made.logs, made.log)
     assert (answer.seqs, answer.promise, answer.size) == ([], None, before.size)
+
+
+def test_logs_that_are_closed_say_that_the_service_is_stopping(made: Made) -> None:
+    made.logs.close()
+    with pytest.raises(Closing) as caught:
+        made.logs.append(made.log.id, Batch(WRITER, [span(1)]))
+    assert caught.value.code == "storage_unavailable"
+    assert len(leaves(made.path, made.log.id)) == 2

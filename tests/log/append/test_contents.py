@@ -43,11 +43,9 @@ def attack(made: Made, *statements: tuple[str, tuple[Any, ...]]) -> None:
     connection.close()
 
 
-def erase(made: Made, kind: str, ranges: list[list[int]], fields: list[str] | str | None = None) -> int:
+def erase(made: Made, kind: str, ranges: list[list[int]], fields: list[str] | str = "all") -> int:
     """What the privacy room will do: the record, the row that points to it, then the content goes."""
-    facts: dict[str, Any] = {"ranges": ranges}
-    if fields is not None:
-        facts["fields"] = fields
+    facts: dict[str, Any] = {"ranges": ranges, "fields": fields}
     seq = made.logs.append_drafts(made.log.id, [Draft(kind, "service", {kind: facts}, [])])[0]
     with made.logs.ledger.write() as connection:
         for first, last in ranges:

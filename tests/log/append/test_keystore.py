@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from sqlalchemy import Connection
 
 from counterfoil.core.errors import Fault
 from counterfoil.core.rules import is_token
@@ -217,3 +219,30 @@ def test_the_master_key_file_is_private_and_strict(tmp_path: Path) -> None:
 def test_every_purpose_and_log_has_a_key_of_its_own() -> None:
     keys = {derive(MASTER, purpose, log) for purpose in ("wrap", "selector", "pseudonym") for log in (1, 2, 12)}
     assert len(keys) == 9
+
+
+class DestroyingDatabase(Database):
+    """A keystore beside which somebody destroys a key right after the next snapshot of it was read."""
+
+    then: Callable[[], object] | None = None
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        with super().read() as connection:
+            yield connection
+        then, self.then = self.then, None
+        if then is not None:
+            then()
+
+
+def test_a_key_that_is_destroyed_while_it_is_looked_up_does_not_come_back(database: Database) -> None:
+    watched = DestroyingDatabase(str(database.engine.url))
+    keystore = Keystore(watched, MASTER)
+    old = keystore.resolve(LOG, [CONV], ["customer"], [("customer", CONV)])
+    watched.then = lambda: (keystore.destroy_keys([old.keys[CONV].key_id]), keystore.forget_pseudonym(LOG, "customer"))
+    keystore.resolve(LOG, [CONV], ["customer"])
+    new = keystore.resolve(LOG, [CONV], ["customer"])
+    assert new.keys[CONV].key_id != old.keys[CONV].key_id
+    assert new.tokens["customer"] != old.tokens["customer"]
+    assert keystore.open_key(LOG, new.keys[CONV].key_id) == new.keys[CONV].key
+    watched.dispose()

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from counterfoil.core.encoding import format_json
-from counterfoil.core.errors import InputError
+from counterfoil.core.errors import Fault, InputError
 from counterfoil.core.record import MAX_LEAF_BYTES, format_record, parse_record
 from counterfoil.core.rules import is_token
 from counterfoil.core.state import ContentState
@@ -221,7 +221,7 @@ def test_a_leaf_over_its_limit_moves_its_longest_optional_values_to_content(made
 
 def test_a_leaf_that_does_not_fit_even_so_is_refused(made: Made) -> None:
     ranges = [[10_000_000_000 + 2 * n, 10_000_000_000 + 2 * n] for n in range(1_024)]
-    draft = Draft("erasure", "service", {"erasure": {"ranges": ranges}}, [("reason", "asked for")])
+    draft = Draft("erasure", "service", {"erasure": {"ranges": ranges, "fields": "all"}}, [("reason", "asked for")])
     with pytest.raises(InputError) as caught:
         made.logs.append_drafts(made.log.id, [draft])
     assert caught.value.code == "leaf_too_large"
@@ -252,3 +252,20 @@ def test_drafts_are_not_changed_so_a_batch_can_be_sent_again(made: Made) -> None
     send(made.logs, made.log, item)
     assert item == before
     assert send(made.logs, made.log, item).seqs[0].new is False
+
+
+@pytest.mark.parametrize("kind", ["access", "break_glass"])
+def test_a_kind_of_the_access_log_is_not_written_among_interactions(made: Made, kind: str) -> None:
+    facts = {"access": {"action": "export"}, "break_glass": {"person": "p-1"}}[kind]
+    with pytest.raises(Fault, match=f"{kind} does not belong into the log .*/main"):
+        made.logs.append_drafts(made.log.id, [Draft(kind, "service", {kind: facts}, [])])
+    assert len(leaves(made.path, made.log.id)) == 2
+
+
+def test_what_a_producer_sends_is_not_written_into_an_access_log(made: Made) -> None:
+    with pytest.raises(Fault, match=r"decision does not belong into the log .*/access"):
+        send(made.logs, made.first.access, span(1))
+    refusal = Draft("refusal", "service", {"refusal": {"signal": "traces", "code": "x", "count": 1}}, [])
+    with pytest.raises(Fault, match="refusal does not belong"):
+        made.logs.append_drafts(made.first.access.id, [refusal])
+    assert {leaf["kind"] for leaf in leaves(made.path, made.first.access.id)} <= {"genesis", "key", "configuration"}

@@ -4,6 +4,9 @@ The process that dies is a real one, killed without any chance to clean up (`os.
 write is committed, and right after. Failures of the disk itself are made by failing system calls inside that process.
 """
 
+import errno
+import os
+import stat
 import subprocess
 import sys
 from functools import partial
@@ -13,11 +16,13 @@ import pytest
 from sqlalchemy import Connection
 from sqlalchemy.exc import OperationalError
 
+from counterfoil.core.errors import Fault
 from counterfoil.log.checkpoints import STEPS, Checkpointer, latest
 from counterfoil.log.signing import load_signer
+from counterfoil.mapping.draft import Draft
 from counterfoil.store.database import Database
 from counterfoil.store.errors import UnknownOutcome
-from tests.attacks.store import ORIGIN, Store, open_store
+from tests.attacks.store import ACCESS_ORIGIN, ORIGIN, Store, open_store
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 
@@ -190,3 +195,57 @@ def test_a_commit_that_fails_stops_the_run_and_the_next_one_finds_out_what_is_th
     assert store.heads.size_of(ORIGIN) == published(store) == 1202
     assert store.fsck() == []
     ledger.dispose()
+
+
+@pytest.mark.parametrize("broken", ["directory", "file"])
+def test_a_signed_head_is_published_only_once_a_flush_of_it_has_succeeded(
+    store: Store, monkeypatch: pytest.MonkeyPatch, broken: str
+) -> None:
+    store.send(300, first=5000)
+    flush, failing, flushed = os.fsync, {"directory"}, []
+
+    def fsync(descriptor: int) -> None:
+        what = "directory" if stat.S_ISDIR(os.fstat(descriptor).st_mode) else "file"
+        if what in failing:
+            raise OSError(errno.EIO, "injected")
+        flush(descriptor)
+        flushed.append(what)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    checkpointer = store.checkpointer()
+    troubles = checkpointer.run_all()
+    assert "may not be on disk" in str(troubles[ORIGIN])
+    assert (store.heads.size_of(ORIGIN), published(store)) == (1202, 802)
+    failing = {broken}
+    for again in (checkpointer, checkpointer, store.checkpointer()):
+        assert isinstance(again.run_all()[ORIGIN], Fault)
+        assert (store.heads.size_of(ORIGIN), published(store)) == (1202, 802)
+    failing = set()
+    flushed.clear()
+    assert checkpointer.run_all() == {}
+    assert published(store) == 1202
+    assert flushed == ["file", "directory"]
+    assert store.fsck() == []
+
+
+def test_a_head_directory_that_cannot_be_written_stops_its_log_and_no_other(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.send(10, first=5000)
+    access = store.logs.by_origin(ACCESS_ORIGIN)
+    assert access is not None
+    store.logs.append_drafts(access.id, [Draft("access", "service", {"access": {"action": "export"}}, [])])
+    flush, left = os.fsync, [1]
+
+    def fsync(descriptor: int) -> None:
+        if left:
+            left.pop()
+            raise OSError(errno.EIO, "injected")
+        flush(descriptor)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    troubles = store.checkpointer().run_all()
+    assert len(troubles) == 1
+    assert "injected" in str(next(iter(troubles.values())))
+    assert store.checkpointer().run_all() == {}
+    assert store.fsck() == []

@@ -175,3 +175,17 @@ def test_the_error_for_a_rolled_back_ledger_has_a_code_and_says_what_to_do() -> 
         check_not_rolled_back(ORIGIN, 8, 7)
     assert caught.value.code == "log_rolled_back"
     assert os.linesep not in str(caught.value)
+
+
+def test_making_a_head_durable_changes_nothing_that_can_be_read(tmp_path: Path) -> None:
+    heads = HeadStore(tmp_path)
+    heads.compare_and_swap(ORIGIN, None, note_of(1))
+    heads.ensure_durable(ORIGIN)
+    assert heads.read(ORIGIN) == note_of(1)
+    heads.compare_and_swap(ORIGIN, note_of(1), note_of(2))
+    assert {path.suffix for path in tmp_path.iterdir()} == {"", ".lock"}
+
+
+def test_a_head_that_is_gone_cannot_be_made_durable(tmp_path: Path) -> None:
+    with pytest.raises(Fault, match="is gone"):
+        HeadStore(tmp_path).ensure_durable(ORIGIN)

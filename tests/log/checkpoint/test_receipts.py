@@ -6,7 +6,7 @@ from counterfoil.core.errors import EvidenceError
 from counterfoil.core.note import parse_vkey
 from counterfoil.core.promise import open_promise
 from counterfoil.core.proof import check_proof, parse_proof
-from counterfoil.log.receipts import Prover, find_arrivals, prove_record
+from counterfoil.log.receipts import MAX_RECEIPTS, Prover, find_arrivals, prove_record
 from tests.attacks.store import ORIGIN, Store, span
 
 
@@ -86,5 +86,32 @@ def test_records_are_found_by_the_trace_and_span_that_they_arrived_with(store: S
         everything = list(find_arrivals(conn, store.log.id, item.trace_id, None))
         assert list(find_arrivals(conn, store.log.id, bytes(16), None)) == []
     assert item.span_id.hex().encode() in store.leaf(seq)
-    assert len(everything) == 5
+    assert len(everything) == 6
     assert seq in everything
+
+
+def test_every_record_that_an_item_became_is_found(store: Store) -> None:
+    item = span(42)
+    assert len(item.drafts) == 2
+    with store.ledger.read() as conn:
+        first, second = find_arrivals(conn, store.log.id, item.trace_id, item.span_id)
+    assert second == first + 1
+    assert b'"kind":"decision"' in store.leaf(first)
+    assert b'"kind":"fallback"' in store.leaf(second)
+    assert item.span_id.hex().encode() in store.leaf(second)
+
+
+def test_a_trace_of_too_many_records_is_cut_one_after_the_limit_and_always_the_same(store: Store) -> None:
+    trace_id = bytes(range(16))
+    items = [span(number) for number in range(9_000, 9_000 + MAX_RECEIPTS + 40)]
+    for item in items:
+        item.trace_id = trace_id
+        for draft in item.drafts:
+            draft.facts["trace_id"] = trace_id.hex()
+    store.send_items(items)
+    with store.ledger.read() as conn:
+        found = list(find_arrivals(conn, store.log.id, trace_id, None))
+    with store.reopen().ledger.read() as conn:
+        again = list(find_arrivals(conn, store.log.id, trace_id, None))
+    assert len(found) == MAX_RECEIPTS + 1
+    assert found == sorted(found) == again

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Iterable
 from hashlib import sha256
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -13,6 +14,7 @@ from counterfoil.core.encoding import parse_time_us
 from counterfoil.core.errors import EvidenceError, UnsupportedError
 from counterfoil.core.merkle import leaf_hash
 from counterfoil.core.record import parse_record
+from counterfoil.log.batch import LogInfo
 from counterfoil.log.finding import Finding
 from counterfoil.log.fsck import Report, check_ledger, format_report
 from counterfoil.log.fsck.chain import check_range, parse_leaf
@@ -22,7 +24,7 @@ from counterfoil.log.fsck.job import Depth, LogFacts, RangeJob, Sources
 from counterfoil.log.keystore import Keystore
 from counterfoil.log.masterkey import load_master_key
 from counterfoil.mapping.draft import Draft
-from tests.attacks.store import ORIGIN, Store, names, relink, span
+from tests.attacks.store import ACCESS_ORIGIN, ORIGIN, Store, names, relink, span
 
 GOOD = (
     b'{"agent":{"id":"refunds"},"decision":{"id":"d5","outcome":"deny","type":"refund"},"interaction":{"id":"conv-1"},'
@@ -33,18 +35,21 @@ GOOD = (
 )
 
 
-def append_raw(store: Store, leaf: dict[str, object]) -> int:
+def append_raw(store: Store, leaf: dict[str, object], log: LogInfo | None = None) -> int:
     """Add a record that the service would not write, with number, link and head row in order."""
-    size = store.size()
-    last = store.leaf(size - 1)
-    leaf = {"recorded_at": json.loads(last)["recorded_at"], "v": 1, **leaf}
-    (data,) = relink([json.dumps(leaf).encode()], size, leaf_hash(last))
+    log = log or store.log
     with store.attack() as ledger:
-        ledger.execute("INSERT INTO records (log_id, seq, leaf) VALUES (?, ?, ?)", (store.log.id, size, data))
+        query = "SELECT seq, leaf FROM records WHERE log_id = ? ORDER BY seq DESC LIMIT 1"
+        at, last = ledger.execute(query, (log.id,)).fetchone()
+    size = at + 1
+    leaf = {"recorded_at": json.loads(last)["recorded_at"], "v": 1, **leaf}
+    (data,) = relink([json.dumps(leaf).encode()], size, leaf_hash(last), log.origin)
+    with store.attack() as ledger:
+        ledger.execute("INSERT INTO records (log_id, seq, leaf) VALUES (?, ?, ?)", (log.id, size, data))
         recorded_us = parse_time_us(str(leaf["recorded_at"]))
-        row = (size + 1, sha256(b"\x00" + data).digest(), recorded_us, store.log.id)
+        row = (size + 1, sha256(b"\x00" + data).digest(), recorded_us, log.id)
         ledger.execute("UPDATE heads SET size = ?, leaf_hash = ?, recorded_us = ? WHERE log_id = ?", row)
-    return size
+    return int(size)
 
 
 # -- leaves -------------------------------------------------------------------------------------------------------
@@ -147,14 +152,62 @@ def test_a_second_genesis_is_named(store: Store) -> None:
     assert [(finding.check, finding.seq) for finding in store.fsck()] == [("genesis_misplaced", seq)]
 
 
+@pytest.mark.parametrize(
+    "leaf",
+    [
+        {"kind": "access", "source": "api", "writer": "kagents", "access": {"action": "export"}},
+        {"kind": "break_glass", "source": "service", "break_glass": {"person": "p-1"}},
+    ],
+    ids=lambda leaf: str(leaf["kind"]),
+)
+def test_a_kind_of_the_access_log_among_interactions_is_named(store: Store, leaf: dict[str, Any]) -> None:
+    seq = append_raw(store, leaf)
+    findings = store.fsck()
+    assert [(finding.check, finding.seq) for finding in findings] == [("kind_misplaced", seq)]
+    assert leaf["kind"] in findings[0].message
+
+
+@pytest.mark.parametrize("kind", ["decision", "erasure", "refusal"])
+def test_telemetry_in_the_access_log_is_named(store: Store, kind: str) -> None:
+    facts: dict[str, Any] = {
+        "decision": {"source": "api", "writer": "kagents", "decision": {"id": "d1"}},
+        "erasure": {"source": "service", "erasure": {"ranges": [[0, 0]], "fields": "all"}},
+        "refusal": {"source": "service", "refusal": {"signal": "traces", "code": "x", "count": 1}},
+    }[kind]
+    access = store.logs.by_origin(ACCESS_ORIGIN)
+    assert access is not None
+    seq = append_raw(store, {"kind": kind, **facts}, access)
+    findings = store.fsck()
+    assert [(finding.check, finding.log, finding.seq) for finding in findings] == [
+        ("kind_misplaced", ACCESS_ORIGIN, seq)
+    ]
+
+
+def test_a_removal_row_of_one_field_is_founded_in_a_record_of_all(store: Store) -> None:
+    facts = {"ranges": [[100, 101]], "fields": "all"}
+    (seq,) = store.logs.append_drafts(store.log.id, [Draft("erasure", "service", {"erasure": facts}, [])])
+    with store.attack() as ledger:
+        columns = "(log_id, first_seq, last_seq, by_seq, kind, fields)"
+        row = (store.log.id, 100, 101, seq, "erasure", '["rationale"]')
+        ledger.execute(f"INSERT INTO removals {columns} VALUES (?, ?, ?, ?, ?, ?)", row)
+    assert store.fsck() == []
+
+
+def test_a_removal_row_that_says_more_than_its_record_explains_nothing(store: Store) -> None:
+    seq = next(seq for seq in range(100, 120) if b'"rationale"' in store.leaf(seq))
+    by = erase(store, seq, seq, ["rationale"])
+    with store.attack_without_triggers() as ledger:
+        ledger.execute("UPDATE removals SET fields = NULL")
+    found = {(finding.check, finding.seq) for finding in store.fsck()}
+    assert found == {("removal_unfounded", by), ("content_missing", seq)}
+
+
 # -- removals -----------------------------------------------------------------------------------------------------
 
 
 def erase(store: Store, first: int, last: int, fields: list[str] | None) -> int:
     """What the privacy room does: the record first, then the removal, then the content."""
-    facts: dict[str, object] = {"request": "r-1", "ranges": [[first, last]], "ground": "gdpr-17"}
-    if fields is not None:
-        facts["fields"] = fields
+    facts = {"request": "r-1", "ranges": [[first, last]], "fields": fields or "all", "ground": "gdpr-17"}
     (seq,) = store.logs.append_drafts(store.log.id, [Draft("erasure", "service", {"erasure": facts}, [])])
     with store.attack() as ledger:
         columns = "(log_id, first_seq, last_seq, by_seq, kind, fields)"

@@ -1,8 +1,9 @@
 """One range of a log, every byte of it: leaves, chain, tree, contents, and the checkpoints signed over it.
 
 Each leaf is parsed strictly and must say what it is by its place: this log, this `seq`, the hash of the leaf before it,
-a `recorded_at` that does not lie before that one's (RECORD 1 and 5). `supersedes` must name an earlier record of the
-same writer, trace and span. The leaf hashes then go into the tree, and contents are opened beside them.
+a `recorded_at` that does not lie before that one's (RECORD 1 and 5), a kind that the log's purpose allows (RECORD 2).
+`supersedes` must name an earlier record of the same writer, trace and span. The leaf hashes then go into the tree, and
+contents are opened beside them.
 """
 
 import json
@@ -18,6 +19,7 @@ from counterfoil.core.errors import EvidenceError, UnsupportedError
 from counterfoil.core.merkle import HASH_SIZE, leaf_hash
 from counterfoil.core.note import format_vkey
 from counterfoil.core.record import MAX_LEAF_BYTES, check_record, parse_record
+from counterfoil.core.schema import KINDS, KINDS_BY_PURPOSE
 from counterfoil.core.tiles import TILE_WIDTH
 from counterfoil.log.fsck.checkpoints import RangeCheckpoints
 from counterfoil.log.fsck.collector import Collector
@@ -79,6 +81,7 @@ class _Chain:
         self.records = 0
         self.arriving = 0
         self.previous, self.recorded_at = self._before(job.first)
+        self._purpose, self._kinds = self._read_purpose() if self._parse else ("", KINDS)
 
     def check(self, first: int, end: int) -> tuple[list[bytes], list[tuple[int, dict[str, Any] | None]]]:
         """Return the leaf hashes of [first, end), and of each record there its leaf, None where it has no sense."""
@@ -113,6 +116,9 @@ class _Chain:
             self._found.add("leaf_invalid", str(error), seq=seq, attack=1)
             return None
         self._check_place(seq, leaf)
+        if leaf["kind"] not in self._kinds:
+            message = f"a record of kind {leaf['kind']} does not belong into a log of purpose {self._purpose}"
+            self._found.add("kind_misplaced", message, seq=seq)
         recorded_at = leaf["recorded_at"]
         # The format has one width, so text order is time order.
         if recorded_at < self.recorded_at:
@@ -170,6 +176,18 @@ class _Chain:
         what = f"record {first} is missing" if end == first + 1 else f"records {first} to {end - 1} are missing"
         self._found.add("records_missing", what, seq=first, attack=4)
         self.previous = _NO_HASH
+
+    def _read_purpose(self) -> tuple[str, frozenset[str]]:
+        """Return what the genesis says that the log is for, and the kinds that it may hold.
+
+        Every kind where that cannot be read: the genesis is a finding of its own then.
+        """
+        data = read_leaf(self._conn, self._log.id, 0)
+        try:
+            purpose = "" if data is None else parse_leaf(data).get("genesis", {}).get("purpose", "")
+        except (EvidenceError, UnsupportedError):
+            purpose = ""
+        return purpose, KINDS_BY_PURPOSE.get(purpose, KINDS)
 
     def _before(self, first: int) -> tuple[bytes, str]:
         """Return the hash and the time of the record before the range; that record is checked in its own range."""

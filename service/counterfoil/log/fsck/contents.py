@@ -25,6 +25,7 @@ from counterfoil.core.disclosure import (
 )
 from counterfoil.core.errors import EvidenceError, Fault, UnsupportedError
 from counterfoil.core.record import parse_record
+from counterfoil.core.removal import covers
 from counterfoil.core.state import ContentState
 from counterfoil.log.fsck.collector import Collector
 from counterfoil.log.fsck.job import Counts, RangeJob
@@ -253,20 +254,22 @@ class _Removals:
     """The removals that touch a range, each checked against the record that it names."""
 
     def __init__(self, conn: Connection, job: RangeJob, found: Collector) -> None:
-        self._conn = conn
-        self._log = job.log
         self._found = found
         self._rows = conn.execute(
             select(removals).where(
                 removals.c.log_id == job.log.id, removals.c.first_seq < job.end, removals.c.last_seq >= job.first
             )
         ).all()
+        # Read now: a field may be asked about when this snapshot is gone.
+        named = {row.by_seq for row in self._rows}
+        self._leaves = {by: _read_removing(conn, job.log.id, by) for by in named}
 
     def state_of(self, seq: int, field: str) -> ContentState | None:
         """Return the state of a removed field, None where no removal covers it."""
         for row in self._rows:
-            if row.first_seq <= seq <= row.last_seq and (row.fields is None or field in json.loads(row.fields)):
-                return ContentState.ERASED if row.kind == "erasure" else ContentState.EXPIRED
+            leaf = self._leaves[row.by_seq]
+            if row.first_seq <= seq <= row.last_seq and leaf is not None and covers(leaf, seq, field):
+                return ContentState.ERASED if leaf["kind"] == "erasure" else ContentState.EXPIRED
         return None
 
     def check(self) -> None:
@@ -277,22 +280,26 @@ class _Removals:
                 self._found.add("removal_unfounded", message, seq=row.by_seq, attack=2)
 
     def _fault(self, row: Row[Any]) -> str | None:
-        data = read_leaf(self._conn, self._log.id, row.by_seq)
-        if data is None:
-            return "it does not exist"
-        try:
-            leaf = parse_record(data)
-        except (EvidenceError, UnsupportedError):
-            return "it cannot be read"
+        leaf = self._leaves[row.by_seq]
+        if leaf is None:
+            return "it does not exist or cannot be read"
         if leaf["kind"] != row.kind:
             return f"it is a {leaf['kind']}, not an {row.kind}"
         facts = leaf[row.kind]
-        if not any(first <= row.first_seq and row.last_seq <= last for first, last in facts.get("ranges", [])):
+        if not any(first <= row.first_seq and row.last_seq <= last for first, last in facts["ranges"]):
             return "it does not cover them"
-        named = facts.get("fields")
         fields = None if row.fields is None else json.loads(row.fields)
-        if named is not None and (fields is None or not set(fields) <= set(named)):
+        if facts["fields"] != "all" and (fields is None or not set(fields) <= set(facts["fields"])):
             return "it does not name these fields"
+        return None
+
+
+def _read_removing(conn: Connection, log_id: int, by: int) -> dict[str, Any] | None:
+    """Return the record that a removal names, None where it is not there or cannot be read."""
+    data = read_leaf(conn, log_id, by)
+    try:
+        return None if data is None else parse_record(data)
+    except (EvidenceError, UnsupportedError):
         return None
 
 
