@@ -90,6 +90,7 @@ def test_keys_are_listed_in_pages(site: Site) -> None:
         ({"role": "writer", "name": "x" * 201}, "invalid_request"),
         ({"role": "writer", "name": "a\u0007b"}, "bad_name"),
         ({"role": "writer", "log": "nothing"}, "not_found"),
+        ({"role": "writer", "log": "access"}, "bad_log"),
         ({"role": "writer", "expires_at": "tomorrow"}, "bad_expiry"),
         ({"role": "writer", "expires_at": "2027-01-31T00:00:00"}, "bad_expiry"),
         ({"role": "writer", "expires_at": "2020-01-31T00:00:00Z"}, "bad_expiry"),

@@ -162,7 +162,7 @@ def test_a_failure_of_the_verifier_itself_is_no_rejection(
         raise error
 
     # What a machine without memory, or without a worker, would raise in the middle of the pass.
-    monkeypatch.setattr("counterfoil.verify.leaves.check_unit", fail)
+    monkeypatch.setattr("counterfoil.verify.workers.check_unit", fail)
     assert main([GOOD, *POLICY]) == 2
     out, err = capsys.readouterr()
     assert out == ""

@@ -8,10 +8,8 @@ holds a few units at a time. Across the border of two units: the link and the or
 import json
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass, field
 from hashlib import sha256
-from multiprocessing import get_context
 from typing import Any
 
 from counterfoil.core.disclosure import check_blob
@@ -20,7 +18,7 @@ from counterfoil.core.errors import EvidenceError
 from counterfoil.core.merkle import check_inclusion
 from counterfoil.core.proof import parse_proof
 from counterfoil.core.tiles import TILE_WIDTH, bundle_of, parse_entries
-from counterfoil.verify.blame import Failure, Stopped, blame, reject
+from counterfoil.verify.blame import Stopped, blame, reject
 from counterfoil.verify.checkpoints import Opened
 from counterfoil.verify.cursor import Cursor, seq_of_line
 from counterfoil.verify.documents import parse_line, take_integer, take_text
@@ -48,9 +46,9 @@ from counterfoil.verify.unit import (
     Removal,
     Result,
     Unit,
-    check_unit,
     leaves_file,
 )
+from counterfoil.verify.workers import run_units
 
 BLOBS = "data/blobs/"
 
@@ -171,38 +169,6 @@ def _cut_units(items: Iterator[_Item], disclosures: Cursor, states: Cursor) -> I
             cursor.check_end(file.removeprefix("data/").removesuffix(".ndjson"))
 
 
-def _or_failure(units: Iterator[Unit]) -> Iterator[Unit | Failure]:
-    """The units, and at the end why there are no more: what was read before is still checked, and blamed, first."""
-    try:
-        yield from units
-    except Stopped as stopped:
-        yield stopped.failure
-
-
-def _results(frame: Frame, units: Iterator[Unit], workers: int) -> Iterator[Result]:
-    """The result of each unit, in order; with `workers` above 1 a few are under way at a time."""
-    if workers <= 1:
-        for unit in _or_failure(units):
-            yield Result(failure=unit) if isinstance(unit, Failure) else check_unit(frame, unit)
-        return
-    pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"))
-    try:
-        under_way: deque[Future[Result]] = deque()
-        for unit in _or_failure(units):
-            if isinstance(unit, Failure):
-                stopped: Future[Result] = Future()
-                stopped.set_result(Result(failure=unit))
-                under_way.append(stopped)
-            else:
-                under_way.append(pool.submit(check_unit, frame, unit))
-            if len(under_way) > 2 * workers:
-                yield under_way.popleft().result()
-        while under_way:
-            yield under_way.popleft().result()
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
 def _check_join(frame: Frame, seen: Seen, result: Result) -> None:
     """The first leaf of a unit follows the last one before it."""
     if seen.last is None or result.first is None:
@@ -261,7 +227,7 @@ def _run(
 ) -> Seen:
     seen = Seen()
     claims = Claims(bundle, frame)
-    for result in _results(frame, units, workers):
+    for result in run_units(frame, units, workers):
         _check_join(frame, seen, result)
         if result.failure is not None:
             raise Stopped(result.failure)
