@@ -26,7 +26,10 @@ _log = logging.getLogger("counterfoil.background")
 
 
 class Repeated:
-    """A thread that does `work` until `stopping`, waiting `interval_s` after each round that found nothing."""
+    """A thread that does `work` until `stopping`, waiting `interval_s` after each round that found nothing.
+
+    One round comes after the stop: what was acknowledged last is signed and indexed before the process ends.
+    """
 
     def __init__(self, name: str, work: Callable[[], int], interval_s: float, stopping: threading.Event) -> None:
         self._work = work
@@ -42,7 +45,9 @@ class Repeated:
         self._thread.join()
 
     def _run(self) -> None:
-        while not self._stopping.is_set():
+        last = False
+        while not last:
+            last = self._stopping.is_set()
             try:
                 found = self._work()
             except CounterfoilError as error:

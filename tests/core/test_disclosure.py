@@ -177,3 +177,32 @@ def test_what_is_no_blob_reference_is_rejected(value: Any) -> None:
     with pytest.raises(EvidenceError) as caught:
         BlobRef.parse(value)
     assert caught.value.check == "blob"
+
+
+@given(st.binary(min_size=0, max_size=40))
+def test_a_salt_is_accepted_exactly_from_16_bytes_on_whatever_its_length(data: bytes) -> None:
+    salt = encode_base64url(data)
+    if len(data) < disclosure.SALT_BYTES:
+        with pytest.raises(InputError):
+            disclosure.format_disclosure(salt, "name", 1)
+    else:
+        assert (
+            disclosure.parse_disclosure(
+                disclosure.encode_disclosure(disclosure.format_disclosure(salt, "name", 1))
+            ).salt
+            == salt
+        )
+
+
+@pytest.mark.parametrize("size", [16, 18, 19])
+def test_every_other_spelling_of_a_salt_is_refused(size: int) -> None:
+    salt = encode_base64url(bytes(range(size)))
+    last = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+    accepted = 0
+    for character in last:
+        try:
+            disclosure.format_disclosure(salt[:-1] + character, "name", 1)
+            accepted += 1
+        except InputError:
+            continue
+    assert accepted == {16: 4, 18: 64, 19: 4}[size]

@@ -23,9 +23,11 @@ from counterfoil.composition import open_services
 from counterfoil.core.errors import Fault
 from counterfoil.health import readiness
 from counterfoil.log.heads import HeadStore
+from counterfoil.log.records import head
 from counterfoil.serving import Child
 from counterfoil.settings import Settings
 from counterfoil.store.directory import Directory
+from counterfoil.trails.check_index import check_index
 from tests.service.running import PROGRAM, RunningService, check_clean, launch, make_directory, start_service
 
 
@@ -286,3 +288,21 @@ def _until(look, wanted):  # type: ignore[no-untyped-def] # any value: what `loo
         assert time.monotonic() < deadline, got
         time.sleep(0.05)
     return got
+
+
+def test_what_was_acknowledged_last_is_signed_and_indexed_before_the_service_ends(tmp_path: Path) -> None:
+    made = make_directory(tmp_path / "audit")
+    service = launch(made)
+    body = '{"resourceSpans":[{"scopeSpans":[{"spans":[{"traceId":"%s","spanId":"%s","name":"last"}]}]}]}'
+    headers = {**service.headers("writer"), "Content-Type": "application/json"}
+    answer = service.client.post("/v1/traces", content=body % ("ab" * 16, "cd" * 8), headers=headers)
+    assert answer.status_code == 200
+    assert service.stop() == 0
+    services = open_services(made.directory)
+    try:
+        log = services.log_named("default", "main")
+        with services.ledger.read() as connection:
+            assert services.heads.size_of(log.origin) == head(connection, log.id).size
+        assert list(check_index(services.stores)) == []
+    finally:
+        services.close()

@@ -13,6 +13,7 @@ Values may be any JSON, floats too. Checks: ``disclosure``, ``blob``.
 import hashlib
 import json
 import os
+import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -68,16 +69,21 @@ def digest_of(encoded: str) -> str:
     return encode_base64url(hashlib.sha256(encoded.encode("ascii")).digest())
 
 
-def _check_salt(salt: object) -> bytes:
+_USUAL_SALT = re.compile(r"[A-Za-z0-9_-]{21}[AQgw]|[A-Za-z0-9_-]{24}")
+"""The one spelling of 16 or of 18 bytes: what nearly every salt is, told without decoding it."""
+
+
+def _check_salt(salt: object) -> None:
     if not isinstance(salt, str):
         raise EvidenceError("disclosure", "the salt is not a string")
+    if _USUAL_SALT.fullmatch(salt) is not None:
+        return
     try:
         data = decode_base64url(salt)
     except EvidenceError as error:
         raise EvidenceError("disclosure", f"the salt is {error.message}") from None
     if not SALT_BYTES <= len(data) <= MAX_SALT_BYTES:
         raise EvidenceError("disclosure", f"the salt has {len(data)} bytes, not {SALT_BYTES} to {MAX_SALT_BYTES}")
-    return data
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -157,7 +163,8 @@ class BlobRef:
         if not isinstance(sha256, str) or type(size) is not int or not 0 <= size <= MAX_JSON_INTEGER:
             raise EvidenceError("blob", "sha256 is base64 and size a number of bytes")
         try:
-            digest, salt = decode_base64(sha256), _check_salt(parts["salt"])
+            _check_salt(parts["salt"])
+            digest, salt = decode_base64(sha256), decode_base64url(parts["salt"])
         except EvidenceError as error:
             raise EvidenceError("blob", error.message) from None
         if len(digest) != hashlib.sha256().digest_size:
