@@ -343,7 +343,7 @@ def test_nothing_is_shown_where_the_access_record_cannot_be_written(tmp_path: Pa
         lambda: site.trails.interactions(principal, []),
         lambda: site.trails.trail(principal, "c"),
     ):
-        with pytest.raises(Exception, match="closed"):
+        with pytest.raises(Exception, match="stopping"):
             read()
     site.close()
 
