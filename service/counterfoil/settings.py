@@ -34,7 +34,7 @@ class Settings(BaseSettings):
     keystore: Path | None = Field(default=None, description="Folder of the keystore, if it lies apart.")
     host: str = Field(default="127.0.0.1", description="Address to listen on. Loopback unless told otherwise.")
     port: int = Field(default=4318, ge=0, le=65535, description="Port of everything; 0 takes a free one.")
-    open_tiles: bool = Field(default=False, description="Serve checkpoints and tiles to anyone, without a key.")
+    open_tiles: bool = Field(default=False, description="Serve tiles to anyone without a key; never of access logs.")
     max_body_bytes: int = Field(default=MAX_BODY_BYTES, ge=1, le=MAX_BODY_BYTES, description="Largest body as sent.")
     max_inflated_bytes: int = Field(
         default=MAX_INFLATED_BYTES, ge=1, le=MAX_INFLATED_BYTES, description="Largest body after decompression."

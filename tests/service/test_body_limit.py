@@ -70,7 +70,9 @@ def test_a_chunked_body_without_a_key_is_cut_off_at_the_limit(shared_service: Ru
 def test_a_chunked_body_just_over_the_limit_is_answered_as_a_problem(shared_service: RunningService) -> None:
     for path in PATHS[:3]:
         content = _parts(MAX_API_BODY_BYTES + len(PART))
-        _is_too_large(shared_service.client.post(path, content=content, headers={"Content-Type": "application/json"}))
+        answer = shared_service.client.post(path, content=content, headers={"Content-Type": "application/json"})
+        assert answer.status_code == 413
+        _is_too_large(answer)
 
 
 def test_the_largest_export_request_that_is_allowed_fits(shared_service: RunningService) -> None:

@@ -94,6 +94,7 @@ def test_a_batch_larger_than_the_bound_is_taken_when_nothing_waits() -> None:
     writer = LogWriter("test", gate, lambda: None)
     writer.submit(prepared(MAX_QUEUED_RECORDS + 1)).result(30)
     writer.close()
+    assert gate.groups == [[MAX_QUEUED_RECORDS + 1]]
 
 
 def test_closing_writes_what_is_queued_and_takes_nothing_more(made: Made) -> None:
