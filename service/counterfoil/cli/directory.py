@@ -92,7 +92,9 @@ _VARIABLES = "\b\nSettings as variables:\n" + "\n".join(f"  {name}" for name in 
     type=click.IntRange(0, 65535),
     help="Port for OTLP/HTTP, API and tiles; 0 takes a free one.  [default: 4318]",
 )
-@click.option("--open-tiles", is_flag=True, default=None, help="Serve tiles to anyone without a key; never of access logs.")
+@click.option(
+    "--open-tiles", is_flag=True, default=None, help="Serve tiles to anyone without a key; never of access logs."
+)
 def serve(
     data: Path,
     heads: Path | None,
