@@ -86,8 +86,8 @@ def test_what_is_no_json_or_has_a_weak_salt_is_not_disclosed(salt: str, value: A
         f'["{SALT}","name",{{"a":1,"a":1}}]',
         f'["{SALT}","name",[{{"a":1,"a":2}}]]',
         f'["{SALT}","name",1] x',
-        f'["{SALT}","name",' + "[" * 65 + "]" * 65 + "]",
-        f'["{SALT}","name",' + '{"a":' * 65 + "1" + "}" * 65 + "]",
+        f'["{SALT}","name",' + "[" * 161 + "]" * 161 + "]",
+        f'["{SALT}","name",' + '{"a":' * 65 + "1" + "}" * 161 + "]",
         f'["{SALT}","name",' + "[" * 100_000 + "]" * 100_000 + "]",
         f'["{SALT}","name",' + "1" * 5_000 + "]",
     ],
@@ -105,8 +105,8 @@ def test_a_disclosure_that_is_not_base64url_of_utf_8_is_rejected(text: str) -> N
         disclosure.parse_disclosure(text)
 
 
-def test_a_disclosure_may_be_64_deep_and_no_deeper() -> None:
-    text = f'["{SALT}","name",' + "[" * 64 + "]" * 64 + "]"
+def test_a_disclosure_may_be_160_deep_and_no_deeper() -> None:
+    text = f'["{SALT}","name",' + "[" * 160 + "]" * 160 + "]"
     assert disclosure.parse_disclosure(encoded(text)).name == "name"
 
 
@@ -206,3 +206,94 @@ def test_every_other_spelling_of_a_salt_is_refused(size: int) -> None:
         except InputError:
             continue
     assert accepted == {16: 4, 18: 64, 19: 4}[size]
+
+
+# --- many at a time -------------------------------------------------------------------------------------------------
+
+LONG_SALT = encode_base64url(bytes(range(18)))
+ODD = [
+    '["{salt}","n",{{"a":1,"a":2}}]',
+    '["{salt}","n",[{{"b":1,"a":{{"c":1,"c":1}}}}]]',
+    '["{salt}","n",{{"blob":1}}]',
+    '["{salt}","n",{{"blob":1,"more":2}}]',
+    '["{salt}","n",{{"more":2,"blob":1}}]',
+    '["{salt}","n",{{}}]',
+    '["{salt}","n",[{{}}]]',
+    '["{salt}","n",null]',
+    '["{salt}","n",1,2]',
+    '["{salt}","n"]',
+    '["{salt}","",1]',
+    '["{salt}",7,1]',
+    '[7,"n",1]',
+    '{{"a":1}}',
+    ' ["{salt}","n",1] ',
+    '["{salt}","n",1]x',
+    '["{salt}","n",NaN]',
+    '["{salt}","n","\\ud800"]',
+    '["{salt}","n",' + "9" * 5_000 + "]",
+    '["{salt}","n",' + "[" * 160 + "]" * 160 + "]",
+    '["{salt}","n",' + "[" * 161 + "]" * 161 + "]",
+    '["{salt}","n",' + "[" * 60_000,
+    '["{salt}","n",' + '"[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[["]',
+    '["{salt}","n","' + "long " * 300 + '"]',
+    '["short","n",1]',
+    '["{salt}==","n",1]',
+    '["\\u0041' + "A" * 23 + '","n",1]',
+]
+
+
+def strictly(text: str) -> tuple[str, Any] | str:
+    """What the strict reader says: name and blob-like value, or the reason."""
+    try:
+        found = disclosure.parse_disclosure(text)
+    except EvidenceError as error:
+        return error.message
+    is_blob = isinstance(found.value, dict) and found.value.keys() == {"blob"}
+    return found.name, found.value if is_blob else None
+
+
+def read_by(reader: disclosure.DisclosureReader, text: str) -> tuple[str, Any] | str:
+    try:
+        return reader.read(text.encode())
+    except EvidenceError as error:
+        return error.message
+
+
+@pytest.mark.parametrize("salt", [SALT, LONG_SALT, encode_base64url(bytes(17))])
+@pytest.mark.parametrize("form", ODD, ids=lambda form: form[:40])
+def test_a_reader_takes_and_refuses_what_the_strict_one_does(form: str, salt: str) -> None:
+    text = encoded(form.format(salt=salt))
+    reader = disclosure.DisclosureReader()
+    assert [read_by(reader, text) for _ in range(3)] == [strictly(text)] * 3
+
+
+@given(st.binary(min_size=16, max_size=20), st.text(min_size=1), JSON)
+def test_a_reader_gives_the_name_whatever_the_value(salt: bytes, name: str, value: Any) -> None:
+    text = encoded(disclosure.format_disclosure(encode_base64url(salt), name, value).decode())
+    reader = disclosure.DisclosureReader()
+    assert [read_by(reader, text) for _ in range(2)] == [strictly(text)] * 2
+
+
+@given(st.integers(0, 99), st.integers(0, 127), st.sampled_from([0, 1, -1]))
+def test_a_reader_and_the_strict_one_agree_on_every_mutation(place: int, byte: int, grown: int) -> None:
+    good = encoded(f'["{LONG_SALT}","resource",{{"a":[1,{{"b":"c"}}]}}]')
+    place %= len(good)
+    changed = good[:place] + chr(byte) + good[place + 1 + grown :]
+    reader = disclosure.DisclosureReader()
+    assert read_by(reader, good) == ("resource", None)  # now known: what follows the salt is not read again
+    assert read_by(reader, changed) == strictly(changed)
+
+
+def test_a_reader_knows_what_it_read_only_behind_a_sound_salt() -> None:
+    reader = disclosure.DisclosureReader()
+    assert reader.read(encoded(f'["{LONG_SALT}","resource",1]').encode()) == ("resource", None)
+    with pytest.raises(EvidenceError):
+        reader.read(encoded(f'["{LONG_SALT[:-1]}!","resource",1]').encode())
+
+
+def test_a_reader_remembers_within_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(disclosure, "MAX_KNOWN", 3)
+    reader = disclosure.DisclosureReader()
+    for number in range(20):
+        assert reader.read(encoded(f'["{LONG_SALT}","n",{number}]').encode()) == ("n", None)
+        assert len(reader._known) <= 3

@@ -15,11 +15,21 @@ from typing import Any
 import pytest
 
 from counterfoil.verify import command
-from counterfoil.verify.command import main, show_progress
-from counterfoil.verify.report import Outcome, Report, Step, Verdict, escape, format_text
+from counterfoil.verify.command import main, show_progress, tell_progress
+from counterfoil.verify.report import (
+    Outcome,
+    Report,
+    Step,
+    Verdict,
+    escape,
+    format_json,
+    format_text,
+    parse_report,
+)
 from tests.verify.build import Plan, build, policy_text
 from tests.verify.cases import FOLDER
 from tests.verify.log import Tree, chain, make_records
+from tests.verify.test_cases import verify_case
 
 GOOD = str(FOLDER / "good_range" / "bundle.zip")
 POLICY = ("--policy", str(FOLDER / "policy.toml"))
@@ -195,6 +205,31 @@ def test_progress_is_not_written_more_often_than_ten_times_a_second() -> None:
     for done in range(50):
         show(2, done, 1_000)
     assert terminal.getvalue().count("step 2") < 10
+
+
+def test_progress_is_told_to_programs_as_lines(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([GOOD, *POLICY, "--workers", "1", "--progress"]) == 0
+    lines = [line.split(" ") for line in capsys.readouterr().err.splitlines()]
+    assert all(len(line) == 3 and all(part.isdecimal() for part in line) for line in lines)
+    assert {line[0] for line in lines} == {"2", "7"}
+    assert ["7", "5", "5"] in lines
+    stream = io.StringIO()
+    tell = tell_progress(stream)
+    for done in range(50):
+        tell(2, done, 1_000)
+    assert stream.getvalue().count("\n") < 10
+
+
+@pytest.mark.parametrize("name", ["good_range", "9_disclosure_changed_fail", "12_sample_incomplete"])
+def test_a_report_for_programs_is_read_back_as_it_was(name: str) -> None:
+    report = verify_case(FOLDER / name)
+    assert parse_report(format_json(report)) == report
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "null", '{"steps": []}', '{"steps": [{}]}', '{"steps": 7}'])
+def test_what_is_no_report_is_refused(text: str) -> None:
+    with pytest.raises(ValueError):  # noqa: PT011 - also the errors of json
+        parse_report(text)
 
 
 def test_hostile_text_cannot_leave_its_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -14,7 +14,7 @@ from counterfoil.core.encoding import decode_base64, encode_base64
 from counterfoil.core.errors import EvidenceError
 from counterfoil.core.merkle import leaf_hash
 from counterfoil.core.tiles import format_entries, parse_entries
-from counterfoil.verify import leaves, states, supersedes, totals
+from counterfoil.verify import check, leaves, states, supersedes, totals
 from counterfoil.verify.check import verify_bundle
 from counterfoil.verify.cursor import Cursor, seq_of_line
 from counterfoil.verify.policy import parse_policy
@@ -143,7 +143,7 @@ def _verify(path: Path, workers: int) -> Report:
 
 
 def test_workers_give_the_same_report(large: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(leaves, "PARALLEL_LEAVES", 1)
+    monkeypatch.setattr(check, "PARALLEL_LEAVES", 1)
     monkeypatch.setattr(leaves, "UNIT_LEAVES", 200)
     assert _verify(large, 2) == _verify(large, 1)
     assert _verify(large, 2).result is Verdict.VERIFIED

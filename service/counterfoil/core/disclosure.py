@@ -14,6 +14,7 @@ import hashlib
 import json
 import os
 import re
+from binascii import a2b_base64
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -29,7 +30,8 @@ from counterfoil.core.errors import EvidenceError, InputError
 
 SALT_BYTES = 16
 MAX_SALT_BYTES = 64
-MAX_VALUE_DEPTH = 64
+MAX_VALUE_DEPTH = 160
+"""A value of OpenTelemetry may be nested 32 deep (RECORD 9), each level being up to four of JSON, within a list of events."""
 MAX_DISCLOSURE_BYTES = 64 * 1024 * 1024
 """A field never needs more than a whole decompressed request (RECORD 9); larger values are blobs anyway."""
 
@@ -109,7 +111,7 @@ def _is_deeper(value: object, depth: int) -> bool:
 
 
 def parse_disclosure(encoded: str) -> Disclosure:
-    """The disclosure of its base64url form: an array of three, no key twice, at most 64 deep."""
+    """The disclosure of its base64url form: an array of three, no key twice, at most MAX_VALUE_DEPTH deep."""
     if len(encoded) > MAX_DISCLOSURE_BYTES:
         raise EvidenceError("disclosure", f"over the limit of {MAX_DISCLOSURE_BYTES} bytes")
     try:
@@ -129,6 +131,97 @@ def parse_disclosure(encoded: str) -> Disclosure:
     if text.count("[") + text.count("{") > MAX_VALUE_DEPTH and _is_deeper(value, MAX_VALUE_DEPTH):
         raise EvidenceError("disclosure", f"the value is nested deeper than {MAX_VALUE_DEPTH}")
     return Disclosure(salt, name, value)
+
+
+MAX_KNOWN_BYTES = 1_024
+MAX_KNOWN = 1_024
+"""How long, and how many, are the values that a reader remembers having read: a megabyte at most."""
+
+_SALT_CHARS = 36
+"""What ``["``, 18 bytes of salt and ``"`` come to in base64url: 27 bytes, so what follows stands on its own."""
+
+_usual_start = re.compile(rb'\["[A-Za-z0-9_-]{24}"').fullmatch
+_TO_STANDARD = bytes.maketrans(b"-_+/", b"+/!!")
+_PADDING = (b"", b"", b"==", b"=")
+_LAST_CHARS = {2: frozenset(b"AQgw"), 3: frozenset(b"AEIMQUYcgkosw048")}
+"""What can end two and three characters of base64url: those that leave no bit over."""
+
+
+class DisclosureReader:
+    """Reads the names of many disclosures, as strictly as `parse_disclosure` and at a third of its cost.
+
+    - That base64url is in its one spelling is told by its alphabet and its last character, not by printing it again.
+    - That no key is there twice is told from the members of each object as the scanner meets them; values are let go.
+    - A short value that was read before, a resource say, is not read again: what follows a salt of 18 bytes stands on
+      its own in base64.
+    - Whatever is not of the usual form goes to `parse_disclosure`, which has the last word.
+
+    Not to be shared between threads.
+    """
+
+    def __init__(self) -> None:
+        self._objects: list[list[tuple[str, Any]]] = []
+        self._read_value = json.JSONDecoder(
+            object_pairs_hook=self._objects.append, parse_constant=_refuse_constant
+        ).raw_decode
+        self._known: dict[bytes, str] = {}
+
+    def read(self, encoded: bytes) -> tuple[str, Any]:
+        """The name of a disclosure, and its value where that is an object with the one key ``blob`` (else None)."""
+        rest = encoded[_SALT_CHARS:] if len(encoded) <= MAX_KNOWN_BYTES and _starts_usually(encoded) else b""
+        name = self._known.get(rest)
+        if name is not None:
+            return name, None
+        name = self._read_usual(encoded) if len(encoded) <= MAX_DISCLOSURE_BYTES else None
+        if name is None:
+            found = parse_disclosure(encoded.decode("ascii", "replace"))
+            is_blob = isinstance(found.value, dict) and found.value.keys() == {"blob"}
+            return found.name, found.value if is_blob else None
+        if rest:
+            if len(self._known) >= MAX_KNOWN:
+                self._known.clear()
+            self._known[rest] = name
+        return name, None
+
+    def _read_usual(self, encoded: bytes) -> str | None:
+        """The name, where the form is the usual one and the value surely no reference to a blob."""
+        objects = self._objects
+        try:
+            text = _decode_usual(encoded).decode()
+            parts, end = self._read_value(text)
+            for members in objects:
+                if len(members) > 1 and len(dict(members)) != len(members):
+                    return None
+            # The outermost object comes last; the scanner leaves None in its place.
+            is_plain = not objects or not objects[-1] or objects[-1][0][0] != "blob"
+        except (ValueError, RecursionError):
+            return None
+        finally:
+            objects.clear()
+        if end != len(text) or type(parts) is not list or len(parts) != 3:
+            return None
+        salt, name, _ = parts
+        if type(salt) is not str or type(name) is not str or not name or _USUAL_SALT.fullmatch(salt) is None:
+            return None
+        is_flat = text.count("[") + text.count("{") <= MAX_VALUE_DEPTH
+        return name if is_plain and is_flat else None
+
+
+def _starts_usually(encoded: bytes) -> bool:
+    """Whether a disclosure begins with a salt of 18 bytes, spelled in the one way."""
+    try:
+        return _usual_start(_decode_usual(encoded[:_SALT_CHARS])) is not None
+    except ValueError:
+        return False
+
+
+def _decode_usual(encoded: bytes) -> bytes:
+    """The bytes of base64url in its one spelling; ValueError for anything else."""
+    over = len(encoded) & 3
+    if over and encoded[-1] not in _LAST_CHARS.get(over, ()):
+        raise ValueError("bits are left over")
+    # What is not of the alphabet becomes what no base64 has.
+    return a2b_base64(encoded.translate(_TO_STANDARD) + _PADDING[over], strict_mode=True)
 
 
 @dataclass(frozen=True, slots=True)

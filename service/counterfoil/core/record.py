@@ -10,13 +10,15 @@ raises UnsupportedError, so that a verifier says INCOMPLETE and never REJECTED.
 """
 
 import json
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Any
 
 from counterfoil.core.encoding import encode_base64, load_canonical, print_canonical
 from counterfoil.core.errors import EvidenceError, InputError, UnsupportedError
 from counterfoil.core.merkle import HASH_SIZE
+from counterfoil.core.pattern import TABLES, leaf_pattern, named_kind
 from counterfoil.core.rules import Rule, Test, is_token
 from counterfoil.core.schema import (
     ENVELOPE_KEYS,
@@ -42,6 +44,7 @@ __all__ = [
     "format_record",
     "is_token",
     "parse_record",
+    "read_usual",
 ]
 
 FIRST_PREV = encode_base64(bytes(HASH_SIZE))
@@ -94,6 +97,11 @@ def _fault(leaf: object) -> str | None:
         test = tests.get(key)
         if test is None or not test(value):
             return _explain(key, value, leaf_rules(kind)[0])
+    return _fault_of_whole(leaf)
+
+
+def _fault_of_whole(leaf: dict[str, Any]) -> str | None:
+    """What is wrong with a leaf all of whose keys are there and right by themselves."""
     if ("writer" in leaf) == (leaf["source"] == "service"):
         return "writer is the credential of whoever wrote it, and absent exactly for source service"
     if (leaf["seq"] == 0) != (leaf["prev"] == FIRST_PREV):
@@ -131,8 +139,31 @@ def _later_version(data: bytes) -> int | None:
     return version if type(version) is int and version > FORMAT_VERSION else None
 
 
+_names = re.compile(rb'"([a-z][a-z0-9_]{0,63})":').findall
+
+
+def read_usual(data: bytes, load: Callable[[bytes], Any] = json.loads) -> dict[str, Any] | None:
+    """The leaf, where the pattern of its kind says that it is one; None says nothing, and `parse_record` has the word.
+
+    `load` reads JSON that is known to be canonical.
+    """
+    kind = named_kind(data) if len(data) <= MAX_LEAF_BYTES else None
+    pattern = None if kind is None else leaf_pattern(kind)
+    match = None if pattern is None else pattern.fullmatch(data)
+    if match is None:
+        return None
+    for key in TABLES:
+        names = _names(match[key] or b"")
+        if names != sorted({*names}):
+            return None
+    leaf: dict[str, Any] = load(data)
+    return leaf if _fault_of_whole(leaf) is None else None
+
+
 def parse_record(data: bytes) -> dict[str, Any]:
     """The leaf of its bytes, strictly. UnsupportedError for a later version, EvidenceError("record") otherwise."""
+    if (usual := read_usual(data)) is not None:
+        return usual
     try:
         leaf = load_canonical(data, limit=MAX_LEAF_BYTES)
         fault = _fault(leaf)

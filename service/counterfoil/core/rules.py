@@ -47,6 +47,7 @@ class Rule:
     keys: Mapping[str, "Rule"] | None = field(default=None, repr=False)
     required: frozenset[str] = frozenset()
     item: "Rule | None" = field(default=None, repr=False)
+    options: "tuple[Rule, ...]" = field(default=(), repr=False)
 
     def accepts(self, value: object) -> bool:
         """Whether the value may stand in the leaf."""
@@ -168,6 +169,7 @@ def either(*rules: Rule) -> Rule:
         " or ".join(rule.wanted for rule in rules),
         lambda value: any(test(value) for test in tests),
         {"anyOf": [rule.schema for rule in rules]},
+        options=rules,
     )
 
 

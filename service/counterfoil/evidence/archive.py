@@ -55,6 +55,43 @@ class Entry:
     offset: int
 
 
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A stretch of a growing file, compressed apart from what is before it: anybody may make it, in any process."""
+
+    data: bytes
+    deflated: bytes
+
+
+def deflate_piece(data: bytes) -> Piece:
+    """A piece that a spool takes as it is.
+
+    It ends at a byte and refers to nothing outside it (RFC 1951 3.2.4: an empty stored block; zlib's Z_FULL_FLUSH).
+    """
+    deflate = zlib.compressobj(DEFLATE_LEVEL, zlib.DEFLATED, -15)
+    return Piece(data, deflate.compress(data) + deflate.flush(zlib.Z_FULL_FLUSH) if data else b"")
+
+
+@dataclass(frozen=True, slots=True)
+class Packed:
+    """A whole file as it goes into an archive."""
+
+    sha256: str
+    size: int
+    crc: int
+    method: int
+    stored: bytes
+
+
+def pack(data: bytes) -> Packed:
+    """A file that is at hand, deflated where that makes it smaller."""
+    deflate = zlib.compressobj(DEFLATE_LEVEL, zlib.DEFLATED, -15)
+    small = deflate.compress(data) + deflate.flush()
+    use = len(small) < len(data) and not (len(data) > RATIO_FREE_BYTES and len(data) > MAX_RATIO * len(small))
+    digest = hashlib.sha256(data).hexdigest()
+    return Packed(digest, len(data), zlib.crc32(data), _DEFLATED if use else _STORED, small if use else data)
+
+
 class Spool:
     """A file of the archive that is still growing. Written only to an unnamed file, so a crash leaves nothing."""
 
@@ -67,6 +104,8 @@ class Spool:
         self._sha256 = hashlib.sha256()
         self._file: IO[bytes] = tempfile.TemporaryFile(dir=directory)  # noqa: SIM115 - closed by `close`
         self._deflate = zlib.compressobj(DEFLATE_LEVEL, zlib.DEFLATED, -15) if compress else None
+        self._is_open = False
+        """Whether the compressor remembers bytes that it wrote."""
         self._parts: list[bytes] = []
         self._pending = 0
 
@@ -76,6 +115,19 @@ class Spool:
         self._pending += len(data)
         if self._pending >= BUFFER_BYTES:
             self._flush()
+
+    def splice(self, piece: Piece) -> None:
+        """Append a piece that was compressed elsewhere."""
+        self._flush()
+        self._count(piece.data)
+        if self._deflate is None:
+            self._keep(piece.data)
+            return
+        if self._is_open:
+            # What comes later must not refer to what is before the piece: zlib would count the distance wrongly.
+            self._keep(self._deflate.flush(zlib.Z_FULL_FLUSH))
+            self._is_open = False
+        self._keep(piece.deflated)
 
     def finish(self) -> str:
         """End the file; its SHA-256 in hex."""
@@ -117,10 +169,14 @@ class Spool:
     def _flush(self) -> None:
         data = b"".join(self._parts)
         self._parts, self._pending = [], 0
+        self._count(data)
+        self._is_open = self._is_open or bool(data)
+        self._keep(data if self._deflate is None else self._deflate.compress(data))
+
+    def _count(self, data: bytes) -> None:
         self._sha256.update(data)
         self.crc = zlib.crc32(data, self.crc)
         self.size += len(data)
-        self._keep(data if self._deflate is None else self._deflate.compress(data))
 
     def _keep(self, data: bytes) -> None:
         self.stored_size += len(data)
@@ -137,14 +193,12 @@ class ArchiveWriter:
 
     def add(self, name: str, data: bytes) -> Entry:
         """One file whose bytes are at hand."""
-        deflate = zlib.compressobj(DEFLATE_LEVEL, zlib.DEFLATED, -15)
-        small = deflate.compress(data) + deflate.flush()
-        use = len(small) < len(data) and not (len(data) > RATIO_FREE_BYTES and len(data) > MAX_RATIO * len(small))
-        stored = small if use else data
-        method = _DEFLATED if use else _STORED
-        digest = hashlib.sha256(data).hexdigest()
-        entry = Entry(name, digest, len(data), len(stored), zlib.crc32(data), method, self._offset)
-        return self._append(entry, (stored,))
+        return self.add_packed(name, pack(data))
+
+    def add_packed(self, name: str, packed: Packed) -> Entry:
+        """One file that is packed already."""
+        entry = Entry(name, packed.sha256, packed.size, len(packed.stored), packed.crc, packed.method, self._offset)
+        return self._append(entry, (packed.stored,))
 
     def add_spool(self, spool: Spool) -> Entry:
         """A finished spool; its temporary file is given back."""

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from counterfoil.core.errors import Fault, InputError
-from counterfoil.evidence.archive import ArchiveWriter, Spool
+from counterfoil.evidence.archive import ArchiveWriter, Packed, Spool, pack
 from counterfoil.verify.limits import MAX_ENTRIES
 
 PAYLOAD = "data/"
@@ -43,7 +43,11 @@ class BagWriter:
 
     def add(self, name: str, data: bytes) -> str:
         """A file whose bytes are at hand; its SHA-256 in hex."""
-        entry = self._archive.add(self._full(name), data)
+        return self.add_packed(name, pack(data))
+
+    def add_packed(self, name: str, packed: Packed) -> str:
+        """A file that is packed already; its SHA-256 in hex."""
+        entry = self._archive.add_packed(self._full(name), packed)
         return self._note(name, entry.sha256, entry.size)
 
     def spool(self, name: str, *, compress: bool = True) -> Spool:

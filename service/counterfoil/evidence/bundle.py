@@ -11,28 +11,28 @@ before it is released (release.py).
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from collections import deque
+from collections.abc import Callable, Iterable
+from contextlib import closing
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, BinaryIO
 
-import orjson
-
 from counterfoil.core.encoding import encode_base64
-from counterfoil.core.errors import EvidenceError, InputError
+from counterfoil.core.errors import InputError
 from counterfoil.core.merkle import check_consistency, leaf_hash
 from counterfoil.core.note import NoteSigner
-from counterfoil.core.record import parse_record
 from counterfoil.core.tiles import TILE_WIDTH, EntryBundle, format_entries
 from counterfoil.evidence.attestation import ATTESTED_BY, format_statement, sign_statement
 from counterfoil.evidence.bag import BagWriter, Digests, too_many_files
+from counterfoil.evidence.blocks import parse_leaf, read_entry_bundles, read_sealed_of, strictly_if_it_fails
 from counterfoil.evidence.canonical import to_json, to_line
 from counterfoil.evidence.extent import find_extent
 from counterfoil.evidence.pages import PageFacts, render_readme, render_report
 from counterfoil.evidence.population import Extent, Software, format_population
 from counterfoil.evidence.presented import Presented, PresentedWriter
+from counterfoil.evidence.press import Block, Pressed, Task, press
 from counterfoil.evidence.related import GENESIS, last_leaf_line, proof_line, related_lines
 from counterfoil.evidence.request import RANGE, ExportRequest
 from counterfoil.evidence.run import RunFacts
@@ -40,12 +40,16 @@ from counterfoil.evidence.since import open_since
 from counterfoil.evidence.snapshot import Snapshot
 from counterfoil.evidence.spreadsheet import MAX_ROWS
 from counterfoil.verify.limits import MAX_ENTRIES
+from counterfoil.verify.workers import Workers
 
 VERIFIER = "verify/verify.py"
 """The one-file verifier: the package's own module, for reading; the copy that counts comes from elsewhere."""
 
 OTHER_FILES = 20
 """Files of a bag besides leaves, blobs and further tables, about: the bag counts exactly."""
+
+AHEAD = 2
+"""Blocks in flight for each worker."""
 
 BLOCK = 1_024
 """Records of a selection that are handled together."""
@@ -88,8 +92,11 @@ def build_bundle(
     *,
     seqs: Iterable[int] | None = None,
     progress: Progress = no_progress,
+    workers: Workers | None = None,
 ) -> Built:
     """Write the bundle of `request` to `out`; `seqs` are the records of a selection, ascending.
+
+    `workers` press the blocks of a range (None: this process does).
 
     Raises InputError for a request that this log cannot answer, EvidenceError where the store does not hold what its
     leaves promise. Nothing of what was written then may be handed out.
@@ -98,7 +105,7 @@ def build_bundle(
     name = f"counterfoil-{_file_name(snapshot.log.name)}-{extent.a}-{extent.b}"
     bag = BagWriter(out, name, settings.temporary)
     with closing(bag):
-        build = _Build(bag, snapshot, request, run, settings, extent)
+        build = _Build(bag, snapshot, request, run, settings, extent, workers or Workers(1))
         if request.form == RANGE:
             build.write_range(progress)
         else:
@@ -124,6 +131,7 @@ class _Build:
         run: RunFacts,
         settings: BuildSettings,
         extent: Extent,
+        workers: Workers,
     ) -> None:
         self._bag = bag
         self._snapshot = snapshot
@@ -137,6 +145,9 @@ class _Build:
             bag, snapshot, request.scope, run.requested_by, rows_a_file=settings.rows_a_file
         )
         self._is_present: Callable[[int], bool] = frozenset[int]().__contains__
+        self._workers = workers
+        self._task = Task(snapshot.log.origin, extent.a, extent.b, request.filter, request.scope)
+        self._done = self._total = 0
 
     def write_range(self, progress: Progress) -> None:
         """Every leaf of the range, widened to whole entry bundles, and the content of those that match."""
@@ -148,19 +159,38 @@ class _Build:
         high = min(-(-end // TILE_WIDTH) * TILE_WIDTH, self._size)
         self._check_room(low, high)
         self._is_present = range(low, high).__contains__
-        matches = self._request.filter.matches
+        self._total = high - low
         leaf = b""
-        for at, leaves in self._entry_bundles(low, high):
-            bundle = EntryBundle(at // TILE_WIDTH, len(leaves))
-            self._bag.add(f"data/leaves/{bundle.path().removeprefix('tile/entries/')}", format_entries(leaves))
+        under_way: deque[tuple[Block, Callable[[], Pressed | None]]] = deque()
+        for at, leaves in read_entry_bundles(self._snapshot, low, high):
+            leaf = leaves[-1]
+            sealed = read_sealed_of(self._snapshot, self._request, self._extent, at, leaves)
+            block = Block(at, leaves, sealed, tell=self._presented.narrative.has_room)
+            under_way.append((block, self._workers.begin(press, self._task, block)))
+            if len(under_way) > AHEAD * self._workers.count:
+                self._take(*under_way.popleft(), progress)
+        while under_way:
+            self._take(*under_way.popleft(), progress)
+        self._proofs.write(last_leaf_line(self._snapshot, high - 1, leaf))
+
+    def _take(self, block: Block, pressed: Callable[[], Pressed | None], progress: Progress) -> None:
+        """Put one block into the bundle: as it was pressed, or record by record."""
+        extent, leaves = self._extent, block.leaves
+        made = pressed()
+        name = f"data/leaves/{EntryBundle(block.first // TILE_WIDTH, len(leaves)).path().removeprefix('tile/entries/')}"
+        if made is not None and self._presented.has_room(made.counted.count):
+            self._bag.add_packed(name, made.entries)
+            self._presented.write_pressed(made)
+        else:
+            self._bag.add(name, format_entries(leaves))
             found = []
-            with _strictly_if_it_fails(leaves):
-                for seq, leaf in enumerate(leaves, at):
-                    if extent.a <= seq < extent.b and matches(record := parse_leaf(seq, leaf)):
+            with strictly_if_it_fails(leaves):
+                for seq, leaf in enumerate(leaves, block.first):
+                    if extent.a <= seq < extent.b and self._request.filter.matches(record := parse_leaf(seq, leaf)):
                         found.append(Presented(seq, record, leaf, leaf_hash(leaf)))
                 self._presented.write(found)
-            progress(at + len(leaves) - low, high - low)
-        self._proofs.write(last_leaf_line(self._snapshot, high - 1, leaf))
+        self._done += len(leaves)
+        progress(self._done, self._total)
 
     def _check_room(self, low: int, high: int) -> None:
         """Before much is read: whether the files come to more than verifiers take. What a filter leaves of the blobs
@@ -182,7 +212,7 @@ class _Build:
             if block[-1] >= self._size:
                 raise InputError("not_covered", f"no checkpoint covers record {block[-1]} yet", item="seqs")
             leaves = self._snapshot.leaves_at(block)
-            with _strictly_if_it_fails(leaves):
+            with strictly_if_it_fails(leaves):
                 for seq, leaf in zip(block, leaves, strict=True):
                     record = parse_leaf(seq, leaf)
                     if leaf is None or not self._request.filter.matches(record):
@@ -244,22 +274,6 @@ class _Build:
             lambda digests: self._attest(digests, population_sha256, run_sha256),
         )
         return Built(name, population, population_sha256, dict(presented.states))
-
-    def _entry_bundles(self, low: int, high: int) -> Iterator[tuple[int, list[bytes]]]:
-        """The leaves [low, high) in blocks as entry bundles hold them; a hole in the store ends the export."""
-        at = low
-        block: list[bytes] = []
-        for seq, leaf in self._snapshot.leaves(low, high):
-            if seq != at + len(block):
-                break
-            block.append(leaf)
-            if len(block) == TILE_WIDTH:
-                yield at, block
-                at, block = at + TILE_WIDTH, []
-        if at + len(block) != high:
-            raise EvidenceError("leaf_missing", f"record {at + len(block)} is missing below the checkpoint; run fsck")
-        if block:
-            yield at, block
 
     def _run_facts(self) -> dict[str, Any]:
         run, request = self._run, self._request
@@ -328,32 +342,6 @@ def _found_by(request: ExportRequest) -> dict[str, Any]:
     if request.seqs is not None:
         return {"seqs": len(request.seqs)}
     return {"filter": request.filter.text(), "search": {name: list(v) for name, v in request.search.items()}}
-
-
-def parse_leaf(seq: int, leaf: bytes | None) -> dict[str, Any]:
-    """The leaf as a mapping. Checked in full by the verifier afterwards; here only what the code relies on."""
-    if leaf is None:
-        raise EvidenceError("leaf_missing", f"record {seq} is missing below the checkpoint; run fsck")
-    try:
-        record = orjson.loads(leaf)
-    except orjson.JSONDecodeError:
-        record = None
-    if not isinstance(record, dict) or record.get("seq") != seq or not isinstance(record.get("kind"), str):
-        raise EvidenceError("record", f"what is stored as record {seq} is not that record; run fsck")
-    return record
-
-
-@contextmanager
-def _strictly_if_it_fails(leaves: Sequence[bytes | None]) -> Iterator[None]:
-    """Read leaves loosely, since the verifier reads them strictly later; where one is not formed as a record is, the
-    strict reader says which and how instead of an error of ours."""
-    try:
-        yield
-    except (AttributeError, KeyError, TypeError):
-        for leaf in leaves:
-            if leaf is not None:
-                parse_record(leaf)
-        raise
 
 
 def _file_name(name: str) -> str:

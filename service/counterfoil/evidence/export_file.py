@@ -14,11 +14,12 @@ from typing import Any
 from counterfoil.core.encoding import encode_base64
 from counterfoil.core.errors import InputError
 from counterfoil.evidence.bundle import Progress, no_progress
-from counterfoil.evidence.produce import Producer
+from counterfoil.evidence.produce import Producer, start_workers
 from counterfoil.evidence.request import RANGE, parse_request
 from counterfoil.evidence.trace import Asker, record_release, record_request
 from counterfoil.log.batch import LogInfo
 from counterfoil.log.logs import Logs
+from counterfoil.log.records import head
 from counterfoil.trails.stores import Stores
 
 OPERATOR = Asker(None, "command line", "operator")
@@ -59,13 +60,25 @@ def export_to_file(
         given["since"] = encode_base64(since)
     producer = Producer(logs, rollback_visible=rollback_visible, stores=stores)
     request = producer.localise(log, parse_request(given))
-    producer.await_checkpoint(log, CHECKPOINT_WAIT_S)
-    export_id = f"exp_{secrets.token_hex(16)}"
-    requested_us = logs.clock.now_us()
-    record_request(logs, log, OPERATOR, export_id, request)
-    released = producer.produce(
-        out, log, request, OPERATOR, export_id=export_id, requested_us=requested_us, progress=progress, wait_s=0.0
-    )
+    with logs.ledger.read() as connection:
+        size = head(connection, log.id).size
+    # Before anything is appended: appending starts threads, and then processes could no longer be forked.
+    with start_workers(size) as workers:
+        producer.await_checkpoint(log, CHECKPOINT_WAIT_S)
+        export_id = f"exp_{secrets.token_hex(16)}"
+        requested_us = logs.clock.now_us()
+        record_request(logs, log, OPERATOR, export_id, request)
+        released = producer.produce(
+            out,
+            log,
+            request,
+            OPERATOR,
+            export_id=export_id,
+            requested_us=requested_us,
+            progress=progress,
+            wait_s=0.0,
+            workers=workers,
+        )
     record_release(logs, log, export_id, request, released)
     return {
         "bundle": str(released.path),

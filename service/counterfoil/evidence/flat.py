@@ -75,7 +75,25 @@ def _all_columns() -> tuple[str, ...]:
 
 COLUMNS = _all_columns()
 """Every column of records.csv, in order; the same names are the keys of records.ndjson."""
-_COLUMNS = frozenset(COLUMNS)
+
+Tree = dict[str, Any]
+"""Key to the column of its value, or to the tree of what is inside."""
+
+
+def _tree() -> Tree:
+    tree: Tree = {}
+    for column in COLUMNS:
+        *path, last = column.split(".")
+        inner = tree
+        for key in path:
+            inner = inner.setdefault(key, {})
+        inner[last] = column
+    return tree
+
+
+_TREE = _tree()
+_NO_TREE: Tree = {}
+_SIMPLE = frozenset((str, int, bool))
 
 
 def flatten(leaf: Mapping[str, Any], leaf_hash: str, fields: Mapping[str, FieldState]) -> Row:
@@ -83,12 +101,15 @@ def flatten(leaf: Mapping[str, Any], leaf_hash: str, fields: Mapping[str, FieldS
     row: Row = {"seq": leaf["seq"], "leaf_hash": leaf_hash}
     others: dict[str, Any] = {}
     for key, value in leaf.items():
-        if key in _NOT_FLAT:
+        place = _TREE.get(key)
+        if type(place) is str and type(value) in _SIMPLE:
+            row[place] = value
+        elif key in _NOT_FLAT:
             continue
-        if type(value) is dict:
-            _flatten_object(row, others, key, value)
-        elif key in _COLUMNS:
-            row[key] = to_text(value) if type(value) is list else value
+        elif type(value) is dict:
+            _flatten_object(row, others, key, value, place if type(place) is dict else _NO_TREE)
+        elif type(place) is str:
+            row[place] = to_text(value)
         else:
             others[key] = value
     if "absent" in leaf:
@@ -119,12 +140,12 @@ def words_of(seq: int, field: str, content: FieldState) -> str:
     return text
 
 
-def _flatten_object(row: Row, others: dict[str, Any], name: str, value: dict[str, Any]) -> None:
+def _flatten_object(row: Row, others: dict[str, Any], name: str, value: dict[str, Any], tree: Tree) -> None:
     for key, inner in value.items():
-        path = f"{name}.{key}"
-        if path in _COLUMNS:
-            row[path] = to_text(inner) if type(inner) in (dict, list) else inner
+        place = tree.get(key)
+        if type(place) is str:
+            row[place] = inner if type(inner) in _SIMPLE else to_text(inner)
         elif type(inner) is dict:
-            _flatten_object(row, others, path, inner)
+            _flatten_object(row, others, f"{name}.{key}", inner, place or _NO_TREE)
         else:
-            others[path] = inner
+            others[f"{name}.{key}"] = inner

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from counterfoil.core.state import ContentState
 from counterfoil.evidence.flat import WORDS, FieldState, words_of
@@ -64,46 +64,69 @@ class Exceptions:
     seqs: list[int] = field(default_factory=list)
 
 
+class Glance(NamedTuple):
+    """What the narrative needs of one record: which exceptions it is, whose trail it belongs to, how it is told.
+
+    A tuple, since there is one for every record, and tuples travel between processes ten times as fast.
+    """
+
+    seq: int
+    exceptions: tuple[str, ...]
+    trail: tuple[str, bool] | None
+    """Name of the interaction (True) or trace (False)."""
+    told: Told | None
+
+
+def glance(leaf: Mapping[str, Any], fields: Mapping[str, FieldState], *, tell: bool = True) -> Glance:
+    """A record at a glance; `tell` where the narrative may still have room for its words."""
+    interaction = leaf.get("interaction", {}).get("id")
+    name = interaction or leaf.get("trace_id")
+    trail = None if name is None else (name, interaction is not None)
+    return Glance(leaf["seq"], _exceptions_of(leaf, fields), trail, _tell(leaf, fields) if tell else None)
+
+
 class Narrative:
     """Collects trails and exceptions while records are presented, within its bounds."""
 
     def __init__(self) -> None:
-        self.trails: dict[str, Trail] = {}
+        self.trails: dict[tuple[str, bool], Trail] = {}
         self.exceptions: dict[str, Exceptions] = {}
         self.entries = 0
         self.left_out = 0
         """Records that belong to no trail shown, or came after the bound."""
 
-    def add(self, leaf: Mapping[str, Any], fields: Mapping[str, FieldState]) -> None:
-        """One record presented."""
-        for name in _exceptions_of(leaf, fields):
+    @property
+    def has_room(self) -> bool:
+        """Whether the words of one more record may be shown."""
+        return self.entries < MAX_ENTRIES
+
+    def add(self, record: Glance) -> None:
+        """One record presented; told, where there is room."""
+        for name in record.exceptions:
             sort = self.exceptions.setdefault(name, Exceptions(_LABELS[name]))
             sort.count += 1
             if len(sort.seqs) < MAX_EXCEPTIONS:
-                sort.seqs.append(leaf["seq"])
-        trail = self._trail_of(leaf)
+                sort.seqs.append(record.seq)
+        trail = self._trail_of(record)
         if trail is None:
             self.left_out += 1
-        elif self.entries >= MAX_ENTRIES:
+        elif record.told is None or not self.has_room:
             trail.left_out += 1
             self.left_out += 1
         else:
             self.entries += 1
-            trail.entries.append(_tell(leaf, fields))
+            trail.entries.append(record.told)
 
-    def _trail_of(self, leaf: Mapping[str, Any]) -> Trail | None:
-        interaction = leaf.get("interaction", {}).get("id")
-        name = interaction or leaf.get("trace_id")
-        if name is None:
+    def _trail_of(self, record: Glance) -> Trail | None:
+        if record.trail is None:
             return None
-        key = f"i:{name}" if interaction else f"t:{name}"
-        trail = self.trails.get(key)
-        if trail is None and len(self.trails) < MAX_TRAILS and self.entries < MAX_ENTRIES:
-            trail = self.trails[key] = Trail(name, interaction is not None)
+        trail = self.trails.get(record.trail)
+        if trail is None and len(self.trails) < MAX_TRAILS and self.has_room:
+            trail = self.trails[record.trail] = Trail(*record.trail)
         return trail
 
 
-def _exceptions_of(leaf: Mapping[str, Any], fields: Mapping[str, FieldState]) -> list[str]:
+def _exceptions_of(leaf: Mapping[str, Any], fields: Mapping[str, FieldState]) -> tuple[str, ...]:
     kind = leaf["kind"]
     found = []
     if leaf.get("status") == "error":
@@ -118,7 +141,7 @@ def _exceptions_of(leaf: Mapping[str, Any], fields: Mapping[str, FieldState]) ->
         found.append("superseded")
     if "absent" in leaf:
         found.append("not_recorded")
-    return found
+    return tuple(found)
 
 
 def _tell(leaf: Mapping[str, Any], fields: Mapping[str, FieldState]) -> Told:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from counterfoil.core.checkpoint import Checkpoint
@@ -37,6 +37,18 @@ class Software:
     digest: str
 
 
+@dataclass(slots=True)
+class Counted:
+    """Counts of a block of records: what `Tally` adds up. `hashes` are the leaf hashes, in order."""
+
+    count: int = 0
+    first: int = 0
+    last: int = 0
+    by_kind: Counter[str] = field(default_factory=Counter)
+    by_outcome: Counter[str] = field(default_factory=Counter)
+    hashes: bytes = b""
+
+
 class Tally:
     """Counts of the records presented, kept while they are read; constant memory but for the kinds and outcomes."""
 
@@ -61,6 +73,16 @@ class Tally:
         if outcome is not None:
             self.by_outcome[outcome] += 1
         self._hash_total.update(leaf_hash)
+
+    def add_counted(self, counted: Counted) -> None:
+        """Count the records of a block that was counted apart; blocks come in order."""
+        if counted.count:
+            self.first = counted.first if self.first is None else self.first
+            self.last = counted.last
+        self.count += counted.count
+        self.by_kind += counted.by_kind
+        self.by_outcome += counted.by_outcome
+        self._hash_total.update(counted.hashes)
 
     @property
     def hash_total(self) -> bytes:

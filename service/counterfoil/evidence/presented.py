@@ -20,13 +20,13 @@ from counterfoil.evidence.archive import Spool
 from counterfoil.evidence.bag import BagWriter
 from counterfoil.evidence.canonical import to_line
 from counterfoil.evidence.flat import COLUMNS, FieldState, flatten
-from counterfoil.evidence.narrative import Narrative
+from counterfoil.evidence.narrative import Narrative, glance
 from counterfoil.evidence.population import Tally
+from counterfoil.evidence.press import PLACES, Pressed
 from counterfoil.evidence.scope import Scope, Withheld
 from counterfoil.evidence.snapshot import Snapshot, StoredField
 from counterfoil.evidence.spreadsheet import MAX_ROWS, CsvBlock, header
 
-_PLACES = {column: place for place, column in enumerate(COLUMNS)}
 REDACTION_COLUMNS = ("seq", "field", "records", "reason", "ground", "by")
 
 
@@ -70,6 +70,25 @@ class PresentedWriter:
         for batch in self._snapshot.batches(records):
             self._write_batch(batch)
 
+    def has_room(self, rows: int) -> bool:
+        """Whether so many rows still go into the same table."""
+        return self._rows + rows <= self._rows_a_file
+
+    def write_pressed(self, pressed: Pressed) -> None:
+        """Present a block that was made apart. Only where there is room for its rows."""
+        self.tally.add_counted(pressed.counted)
+        self._rows += pressed.counted.count
+        self._disclosures.splice(pressed.disclosures)
+        self._states.splice(pressed.states)
+        self._ndjson.splice(pressed.ndjson)
+        self._csv_files[-1].splice(pressed.csv)
+        # Counters drop what is zero when they are added: a state that nothing has is not in the report.
+        self.states += Counter({ContentState.DISCLOSED.value: pressed.disclosed})
+        self.states += Counter({ContentState.WITHHELD.value: pressed.withheld.total()})
+        self._withheld += pressed.withheld
+        for seen in pressed.glances:
+            self.narrative.add(seen)
+
     def finish(self) -> None:
         """End every file and put it into the bag."""
         block = CsvBlock()
@@ -104,8 +123,8 @@ class PresentedWriter:
                 self._csv_files.append(self._new_csv())
                 self._rows = 0
             self._rows += 1
-            block.sparse_row(row, _PLACES)
-            self.narrative.add(record.leaf, fields)
+            block.sparse_row(row, PLACES)
+            self.narrative.add(glance(record.leaf, fields, tell=self.narrative.has_room))
         self._disclosures.write("".join(disclosures).encode("ascii"))
         self._states.write("".join(states).encode("ascii"))
         self._ndjson.write(b"".join(lines))

@@ -7,17 +7,22 @@ nobody.
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO
+
+from sqlalchemy import Connection
 
 from counterfoil.core.encoding import format_time_us
 from counterfoil.core.errors import InputError
 from counterfoil.core.filter import Filter
 from counterfoil.core.rules import is_token
-from counterfoil.evidence.bundle import BuildSettings, Built, Progress, build_bundle, no_progress, parse_leaf
+from counterfoil.evidence.blocks import parse_leaf
+from counterfoil.evidence.bundle import BuildSettings, Built, Progress, build_bundle, no_progress
 from counterfoil.evidence.policy import bundle_signer, service_policy
 from counterfoil.evidence.release import Released, build_and_verify
 from counterfoil.evidence.request import MAX_SEQS, SELECTION, ExportRequest
@@ -26,6 +31,7 @@ from counterfoil.evidence.since import open_since
 from counterfoil.evidence.snapshot import Snapshot
 from counterfoil.evidence.software import running_software
 from counterfoil.evidence.trace import Asker
+from counterfoil.evidence.verification import NICENESS
 from counterfoil.log.batch import LogInfo
 from counterfoil.log.checkpoints import latest
 from counterfoil.log.logs import Logs
@@ -33,10 +39,15 @@ from counterfoil.log.records import head
 from counterfoil.trails.query import MAX_LIMIT, Page, Query, parse_query
 from counterfoil.trails.search import search
 from counterfoil.trails.stores import ReadableLog, Stores
+from counterfoil.verify.workers import Workers
 
 CHECKPOINT_WAIT_S = 10.0
 """How long an export waits for the first checkpoint after its request; then it takes the newest there is."""
 _POLL_S = 0.02
+
+FORK_RECORDS = 2_000
+SPAWN_RECORDS = 20_000
+"""Exports from shorter logs are built in this process: starting workers would take longer."""
 
 
 class Producer:
@@ -75,8 +86,11 @@ class Producer:
         progress: Progress,
         verifying: Callable[[], None] = lambda: None,
         wait_s: float,
+        workers: Workers | None = None,
     ) -> Released:
         """The verified bundle at `target`, at the first checkpoint that covers what is there now.
+
+        `workers` build it (None: as many processes as there are cores, at low priority, where it pays).
 
         After `wait_s` the newest checkpoint there is serves. Raises what `build_bundle` and `build_and_verify` raise.
         """
@@ -96,10 +110,10 @@ class Producer:
         )
 
         def build(out: BinaryIO) -> Built:
-            with self._logs.ledger.read() as connection:
+            with self._logs.ledger.read() as connection, _workers(workers, connection, log) as pool:
                 snapshot = Snapshot(connection, self._logs, log)
                 chosen = _chosen(snapshot, request, seqs)
-                return build_bundle(out, snapshot, request, run, settings, seqs=chosen, progress=progress)
+                return build_bundle(out, snapshot, request, run, settings, seqs=chosen, progress=progress, workers=pool)
 
         return build_and_verify(target, build, policy, since=request.since, progress=progress, verifying=verifying)
 
@@ -143,6 +157,22 @@ class Producer:
             if results.next is None:
                 return
             query = replace(query, page=replace(query.page, cursor=parse_query([("cursor", results.next)]).page.cursor))
+
+
+def start_workers(log_size: int) -> Workers:
+    """Processes for an export from a log of this size, of a program that has one thread so far: forks, so cheap."""
+    return Workers((os.cpu_count() or 1) if log_size >= FORK_RECORDS else 1)
+
+
+@contextmanager
+def _workers(given: Workers | None, connection: Connection, log: LogInfo) -> Iterator[Workers]:
+    """What was given, and stays open; or processes of our own, spawned by a service with threads."""
+    if given is not None:
+        yield given
+        return
+    count = (os.cpu_count() or 1) if head(connection, log.id).size >= SPAWN_RECORDS else 1
+    with Workers(count, niceness=NICENESS) as workers:
+        yield workers
 
 
 def _query_of(request: ExportRequest) -> Query:

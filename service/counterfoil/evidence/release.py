@@ -20,9 +20,8 @@ from typing import BinaryIO, cast
 from counterfoil.core.encoding import decode_base64
 from counterfoil.core.errors import Fault
 from counterfoil.evidence.bundle import Built, Progress
+from counterfoil.evidence.verification import verify_built
 from counterfoil.store.errors import StorageError
-from counterfoil.verify.check import verify_bundle
-from counterfoil.verify.policy import parse_policy
 from counterfoil.verify.report import Report, Verdict
 
 PART = ".part"
@@ -105,14 +104,7 @@ def build_and_verify(
             file.flush()
             os.fsync(file.fileno())
         verifying()
-        # In this process: workers would be forked from a service with threads.
-        report = verify_bundle(
-            part,
-            policy=parse_policy(policy),
-            since=since,
-            workers=1,
-            progress=lambda _step, done, total: progress(done, total),
-        )
+        report = verify_built(part, policy, since, built.population["count"], progress)
         if report.result is not Verdict.VERIFIED:
             raise NotVerified(report)
         part.rename(target)

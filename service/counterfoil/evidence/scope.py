@@ -71,6 +71,11 @@ class Scope:
         """Whether every field may be disclosed."""
         return self.permitted and self.fields is None and not self.redactions
 
+    @property
+    def names_records(self) -> bool:
+        """Whether a redaction is of single records."""
+        return any(redaction.seqs is not None for redaction in self.redactions)
+
     def decide(self, seq: int, name: str) -> Withheld | None:
         """None where the field `name` may be disclosed."""
         if not self.permitted:

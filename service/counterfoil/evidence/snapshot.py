@@ -20,9 +20,10 @@ from counterfoil.core.merkle import prove_consistency
 from counterfoil.core.note import parse_vkey
 from counterfoil.core.state import ContentState
 from counterfoil.evidence.flat import WORDS
+from counterfoil.evidence.sealed import Sealed
 from counterfoil.log.batch import LogInfo
 from counterfoil.log.checkpoints import latest
-from counterfoil.log.contents import Content, Contents, open_contents
+from counterfoil.log.contents import Content, Contents, open_contents, read_sealed
 from counterfoil.log.logs import Logs
 from counterfoil.log.receipts import Prover
 from counterfoil.log.records import read_leaf, read_leaves
@@ -128,6 +129,24 @@ class Snapshot:
                 start, held = at, 0
             held += size
         yield records[start:]
+
+    def sealed(self, seqs: Sequence[int]) -> Sealed | None:
+        """Sealed contents of these records, ascending, with the keys that still exist.
+
+        None where they are too large to be opened together, or where something may have been erased or expired.
+        """
+        if not seqs:
+            return Sealed({}, {})
+        first, last = seqs[0], seqs[-1]
+        if self._has_removals(first, last) or sum(self._sealed_sizes(first, last).values()) > MAX_BATCH_SEALED_BYTES:
+            return None
+        rows = read_sealed(self._connection, self._log.id, seqs)
+        key_ids = {key_id for found in rows.values() for key_id, _ in found}
+        return Sealed(rows, self._keystore.open_keys(self._log.id, key_ids))
+
+    def has_removals(self, first: int, end: int) -> bool:
+        """Whether content of the records [first, end) may have been erased or expired."""
+        return self._has_removals(first, end - 1)
 
     def contents(
         self, rows: Sequence[tuple[int, dict[str, Any]]], *, is_needed: bool

@@ -19,6 +19,8 @@ _FORMULA = re.compile(r"[\s\u0000-\u0020\u00a0\ufeff]*[=+\-@\uff1d\uff0b\uff0d\u
 _UNSEEN = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 _QUOTE = '"'
 _SPECIAL = re.compile(r'[",\r\n]').search
+_is_plain = re.compile(r"[A-Za-z0-9][ !#-+\--~]*").fullmatch
+"""What needs neither quotes nor care: begins with a letter or digit and goes on in ASCII without quote or comma."""
 _PLAIN_NUMBER = re.compile(r"-?[0-9]+(?:\.[0-9]+)?")
 
 
@@ -56,7 +58,8 @@ class CsvBlock:
         """One row of the columns in `places` (name to position), of which `values` has a few."""
         cells = [""] * len(places)
         for name, value in values.items():
-            cells[places[name]] = _quoted(safe_cell(value))
+            is_plain = type(value) is str and _is_plain(value)
+            cells[places[name]] = value if is_plain else _quoted(safe_cell(value))
         self._lines.append(",".join(cells))
 
     def take(self) -> bytes:

@@ -14,6 +14,8 @@ is that record itself, whose ranges and fields must cover this one.
 
 from __future__ import annotations
 
+import json
+import re
 from collections import defaultdict
 from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -122,7 +124,7 @@ def open_contents(
     """
     committed = {seq: leaf["content"] for seq, leaf in rows if leaf.get("content")}
     answer: dict[int, dict[str, Content]] = {seq: {} for seq, _ in rows}
-    sealed = _sealed_rows(connection, log_id, list(committed))
+    sealed = read_sealed(connection, log_id, list(committed))
     keys = keystore.open_keys(log_id, {key_id for found in sealed.values() for key_id, _ in found})
     removed = _Removals(connection, log_id)
     for seq, digests in committed.items():
@@ -154,7 +156,7 @@ def _check(disclosure: bytes, digests: dict[str, str], values: Container[str] | 
         if values is not None and name is not None and name not in values:
             value = None
         else:
-            _, name, value = orjson.loads(disclosure)
+            _, name, value = _load(disclosure)
     except (ValueError, TypeError):
         # Not what orjson reads (integers of more than 64 bits), or no disclosure at all: the strict reader decides.
         try:
@@ -170,6 +172,19 @@ def _check(disclosure: bytes, digests: dict[str, str], values: Container[str] | 
     return name, Content(ContentState.DISCLOSED, value, encoded)
 
 
+_WIDE_NUMBER = re.compile(rb"[0-9]{19}").search
+"""Nineteen digits may be an integer of more than 64 bits, which orjson makes a float."""
+
+
+def read_value(disclosure: bytes) -> Any:
+    """The value in the JSON bytes of a disclosure, integers of any size as they were sent; ValueError for no JSON."""
+    return _load(disclosure)[2]
+
+
+def _load(disclosure: bytes) -> Any:
+    return (orjson.loads if _WIDE_NUMBER(disclosure) is None else json.loads)(disclosure)
+
+
 def _name_of_unread(disclosure: bytes) -> str | None:
     """The name in `["salt","name",value]` as our own printer writes it, the value left unread; None for any other form
     and for a reference to a large value."""
@@ -179,7 +194,8 @@ def _name_of_unread(disclosure: bytes) -> str | None:
     return name.decode("ascii", "replace")
 
 
-def _sealed_rows(connection: Connection, log_id: int, seqs: Sequence[int]) -> dict[int, list[tuple[bytes, bytes]]]:
+def read_sealed(connection: Connection, log_id: int, seqs: Sequence[int]) -> dict[int, list[tuple[bytes, bytes]]]:
+    """Sealed contents of these records by `seq`: (key id, bytes), each to be opened with a key that still exists."""
     found: dict[int, list[tuple[bytes, bytes]]] = defaultdict(list)
     columns = select(contents.c.seq, contents.c.key_id, contents.c.sealed).where(contents.c.log_id == log_id)
     for query in _ranges(columns, sorted(seqs)):

@@ -1,12 +1,13 @@
 """Step 2: the bundle is a BagIt bag (RFC 8493) whose manifests name every file, and every digest is right.
 
-Digests are computed by streaming each file once. Their result, file name to SHA-256, is what step 3 compares with the
-attestation's subjects, so no file is read for that again. Check: ``manifest``.
+Their result, file name to SHA-256, is what step 3 compares with the attestation's subjects, so no file is read for that
+again. The digest of a file that a later step reads from end to end is compared by whoever reads it, so that it is
+inflated once (`Bundle.expect`): nothing is said to have passed before all of them are. Where any step fails,
+`check_digests` goes over every file in order, so that step 2 comes before the others. Check: ``manifest``.
 """
 
-import hashlib
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from counterfoil.core.errors import EvidenceError
 from counterfoil.verify.blame import blame
@@ -64,8 +65,8 @@ def _check_oxum(bundle: Bundle, payload: set[str]) -> None:
             raise _refuse(f"Payload-Oxum must stand there once and be {wanted[0]}.{wanted[1]}")
 
 
-def check_bag(bundle: Bundle, progress: Callable[[int, int], None]) -> dict[str, str]:
-    """Step 2. The SHA-256 (hex) of every file but the tag manifest; `progress` is told bytes done and in all."""
+def check_manifests(bundle: Bundle) -> dict[str, str]:
+    """Step 2 but for the digests: the SHA-256 (hex) that every file but the tag manifest must have."""
     with blame(2, DECLARATION):
         if bundle.read(DECLARATION, MAX_DOCUMENT_BYTES) != _DECLARED:
             raise _refuse("not the declaration of a BagIt 1.0 bag in UTF-8")
@@ -77,14 +78,16 @@ def check_bag(bundle: Bundle, progress: Callable[[int, int], None]) -> dict[str,
             _check_names(listed, set(there))
         digests |= listed
     _check_oxum(bundle, payload)
-    done, total = 0, sum(bundle.files.values())
-    for name, wanted in digests.items():
+    return digests
+
+
+def check_digests(bundle: Bundle, digests: Mapping[str, str], progress: Callable[[int, int], None]) -> None:
+    """Step 2, the digests: each of these files is read; `progress` is told bytes done and in all."""
+    bundle.expect(digests)
+    done, total = 0, sum(bundle.files[name] for name in digests)
+    for name in digests:
         with blame(2, name):
-            digest = hashlib.sha256()
-            for chunk in bundle.chunks(name):
-                digest.update(chunk)
-            if digest.hexdigest() != wanted:
-                raise _refuse("its bytes do not match the manifest")
+            for _ in bundle.chunks(name):
+                pass
         done += bundle.files[name]
         progress(done, total)
-    return digests

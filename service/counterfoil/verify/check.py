@@ -5,27 +5,29 @@ later steps need. Steps 7, 8, 9 and 11 are one pass over the leaves, in which th
 is the one reported.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from counterfoil.core.encoding import MAX_TIME_US, format_time_us
 from counterfoil.core.errors import EvidenceError
 from counterfoil.verify.attestation import ATTESTATION, TIMESTAMP, check_attestation
-from counterfoil.verify.bag import check_bag
+from counterfoil.verify.bag import check_digests, check_manifests
 from counterfoil.verify.blame import STEPS, Failure, Stopped, blame
 from counterfoil.verify.checkpoints import Opened, check_checkpoints, check_growth
-from counterfoil.verify.leaves import BLOBS, Seen, check_leaves, check_related
-from counterfoil.verify.limits import MAX_ATTESTATION_BYTES, MAX_TIMESTAMP_BYTES
+from counterfoil.verify.leaves import BLOBS, Seen, check_leaves, check_related, count_leaves
+from counterfoil.verify.limits import MAX_ATTESTATION_BYTES, MAX_TIMESTAMP_BYTES, PARALLEL_LEAVES
 from counterfoil.verify.policy import VerifyPolicy
 from counterfoil.verify.population import RANGE, Population
 from counterfoil.verify.reader import Bundle
 from counterfoil.verify.report import NO_POLICY, Outcome, Report, Step, Verdict
 from counterfoil.verify.states import check_states, find_named
 from counterfoil.verify.timestamp import Stamp, check_timestamp
-from counterfoil.verify.totals import CSV, check_totals
+from counterfoil.verify.totals import check_totals, check_view, is_view, read_view, view_files
 from counterfoil.verify.trust import KEYS, Trust, trust_of_bundle, trust_of_policy
-from counterfoil.verify.unit import LEAVES
+from counterfoil.verify.unit import DISCLOSURES, LEAVES, PROOFS, RELATED, STATES
+from counterfoil.verify.workers import Workers
 
 Progress = Callable[[int, int, int], None]
 """Called with the step's number, and how much of how much is done."""
@@ -54,6 +56,10 @@ def _say_nothing(number: int, done: int, total: int) -> None:
     """For callers that do not want to be told."""
 
 
+def _say_nothing_of(done: int, total: int) -> None:
+    """The same, within a step."""
+
+
 class _Run:
     """One verification under way: the outcomes so far."""
 
@@ -64,6 +70,8 @@ class _Run:
         self.reasons: list[str] = []
         self.caveats: list[str] = list(_ALWAYS)
         self.found: dict[str, Any] = {}
+        self.digests: dict[str, str] = {}
+        """SHA-256 (hex) of every file by the manifests, once they are read."""
 
     def passed(self, number: int, message: str = "") -> None:
         self.steps[number] = Step(number, Outcome.PASSED, message=message)
@@ -81,6 +89,12 @@ class _Run:
         self.steps[failure.number] = Step(failure.number, outcome, failure.file, failure.message, failure.check)
         if failure.is_gap:
             self.reasons.append(f"step {failure.number}: {failure.message}")
+
+    def begin_again(self) -> None:
+        """Forget what came after step 1, which rested on files that are not those of the manifests."""
+        self.steps = {1: self.steps[1]}
+        self.reasons = [reason for reason in self.reasons if reason.startswith("step 1:")]
+        self.caveats, self.found = list(_ALWAYS), {}
 
     def report(self) -> Report:
         """The verdict over all outcomes."""
@@ -106,7 +120,7 @@ class _Run:
 def _is_known(name: str) -> bool:
     if not name.startswith("data/"):
         return name in _TAG_FILES
-    known = name in LATER or name.removeprefix("data/") in _KNOWN or CSV.fullmatch(name) is not None
+    known = name in LATER or name.removeprefix("data/") in _KNOWN or is_view(name)
     return known or name.startswith((LEAVES + "/", BLOBS))
 
 
@@ -151,17 +165,23 @@ def _stamp_facts(stamp: Stamp) -> dict[str, Any]:
 
 
 def _check_leaves(
-    run: _Run, bundle: Bundle, population: Population, opened: Opened, states: Opened, workers: int
+    run: _Run, bundle: Bundle, path: Path, population: Population, opened: Opened, states: Opened, workers: int
 ) -> None:
     """Steps 7 to 11."""
     named = find_named(bundle)
     related = check_related(bundle, population, states, named)
-    seen = check_leaves(bundle, population, opened, named, workers, lambda done, total: run.progress(7, done, total))
-    run.passed(7, f"{seen.leaves + related.leaves} leaves")
-    run.passed(8, "chained and included" if population.form == RANGE else "each included")
-    run.passed(9)
-    _check_explained(run, bundle, seen, related)
-    check_totals(bundle, population, seen)
+    views = view_files(bundle)
+    with Workers(workers if count_leaves(population) >= PARALLEL_LEAVES else 1) as pool:
+        digests = [{name: run.digests[name] for name in names} for names in views]
+        shown = [pool.begin(read_view, path, *view) for view in zip(views, digests, strict=True)]
+        seen = check_leaves(bundle, population, opened, named, pool, lambda done, total: run.progress(7, done, total))
+        run.passed(7, f"{seen.leaves + related.leaves} leaves")
+        run.passed(8, "chained and included" if population.form == RANGE else "each included")
+        run.passed(9)
+        _check_explained(run, bundle, seen, related)
+        check_totals(population, seen)
+        for names, view in zip(views, shown, strict=True):
+            check_view(names, view(), seen)
     run.passed(11, f"{seen.count} records")
     if population.form != RANGE:
         run.caveats.append("That these are all records of any kind: a selection claims no completeness.")
@@ -194,10 +214,25 @@ def _check_witnesses(run: _Run, opened: Opened) -> None:
         )
 
 
-def _verify(run: _Run, bundle: Bundle, since: bytes | None, at_us: int | None, workers: int) -> None:
-    _check_known(run, bundle)
-    digests = check_bag(bundle, lambda done, total: run.progress(2, done, total))
+def _is_read_later(name: str) -> bool:
+    """Whether steps 7 to 11 read a file from end to end: its digest is compared then."""
+    return is_view(name) or name in (DISCLOSURES, PROOFS, RELATED, STATES) or name.startswith((LEAVES + "/", BLOBS))
+
+
+def _check_bag(run: _Run, bundle: Bundle) -> dict[str, str]:
+    """Step 2, but for the files that later steps read."""
+    digests = run.digests = check_manifests(bundle)
+    now = {name: digest for name, digest in digests.items() if not _is_read_later(name)}
+    check_digests(bundle, now, lambda done, total: run.progress(2, done, total))
+    # Views are read by `read_view`, which is told their digests.
+    bundle.expect({name: digests[name] for name in digests.keys() - now.keys() if not is_view(name)})
     run.passed(2, f"{len(digests)} files")
+    return digests
+
+
+def _verify(run: _Run, bundle: Bundle, path: Path, since: bytes | None, at_us: int | None, workers: int) -> None:
+    _check_known(run, bundle)
+    digests = _check_bag(run, bundle)
     if run.policy is not None:
         trust = trust_of_policy(run.policy)
     else:
@@ -210,7 +245,8 @@ def _verify(run: _Run, bundle: Bundle, since: bytes | None, at_us: int | None, w
     opened, states = check_checkpoints(bundle, population, trust)
     _check_witnesses(run, opened)
     _check_consistency(run, bundle, opened, states, since, trust)
-    _check_leaves(run, bundle, population, opened, states, workers)
+    _check_leaves(run, bundle, path, population, opened, states, workers)
+    check_digests(bundle, {name: digests[name] for name in bundle.unread}, _say_nothing_of)
     for name, number in LATER.items():
         if name in bundle.files:
             run.incomplete(number, name, "this version of the verifier does not have this step")
@@ -252,8 +288,22 @@ def verify_bundle(
     """
     run = _Run(policy, progress)
     try:
-        with Bundle.open(path) as bundle:
-            _verify(run, bundle, since, at_us, workers)
+        with Bundle.open(path) as bundle, _step_2_first(run, bundle):
+            _verify(run, bundle, path, since, at_us, workers)
     except Stopped as stopped:
         run.stopped(stopped.failure)
     return run.report()
+
+
+@contextmanager
+def _step_2_first(run: _Run, bundle: Bundle) -> Iterator[None]:
+    """Where a step fails, and the digest of some file was left to a later one: that comes first."""
+    try:
+        yield
+    except Stopped:
+        try:
+            check_digests(bundle, run.digests, _say_nothing_of)
+        except Stopped:
+            run.begin_again()
+            raise
+        raise

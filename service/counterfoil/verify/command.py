@@ -48,6 +48,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--at", metavar="TIME", help="reference time, such as 2026-11-22T12:00:00Z (default: now)")
     parser.add_argument("--json", action="store_true", help="print the report as JSON")
+    parser.add_argument("--progress", action="store_true", help="progress as lines on standard error, for programs")
     parser.add_argument("--workers", type=int, metavar="N", help="processes for large bundles (default: all cores)")
     return parser
 
@@ -89,6 +90,27 @@ def show_progress(terminal: TextIO) -> Progress:
     return show
 
 
+def tell_progress(stream: TextIO) -> Progress:
+    """Progress for programs: lines ``step done total``, at most ten a second and at the end of each step."""
+    told_at = 0.0
+
+    def tell(number: int, done: int, total: int) -> None:
+        nonlocal told_at
+        now = time.monotonic()
+        if now - told_at >= 0.1 or done >= total:
+            told_at = now
+            stream.write(f"{number} {done} {total}\n")
+            stream.flush()
+
+    return tell
+
+
+def _progress(args: argparse.Namespace) -> Progress | None:
+    if args.progress:
+        return tell_progress(sys.stderr)
+    return show_progress(sys.stderr) if sys.stderr.isatty() else None
+
+
 def _reference_time(args: argparse.Namespace, policy: VerifyPolicy | None) -> int:
     """--at, else the policy's time, else now."""
     if args.at is not None:
@@ -107,7 +129,7 @@ def _check(args: argparse.Namespace) -> int:
         since=None if args.since is None else _read(args.since, MAX_NOTE_BYTES),
         at_us=_reference_time(args, policy),
         workers=min(MAX_WORKERS, max(1, args.workers or os.cpu_count() or 1)),
-        progress=show_progress(sys.stderr) if sys.stderr.isatty() else None,
+        progress=_progress(args),
     )
     print(format_json(report) if args.json else format_text(report, args.bundle.name))
     sys.stdout.flush()

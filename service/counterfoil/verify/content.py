@@ -12,11 +12,11 @@ Lines ascend by (seq, field). Checks: ``line``, ``disclosure``, ``content_state`
 
 import re
 from binascii import b2a_base64
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from hashlib import sha256
 from typing import Any
 
-from counterfoil.core.disclosure import BlobRef, parse_disclosure
+from counterfoil.core.disclosure import BlobRef, DisclosureReader
 from counterfoil.core.errors import EvidenceError
 from counterfoil.core.state import ContentState
 
@@ -31,6 +31,10 @@ STATE_LINE = re.compile(
 _TO_URL = bytes.maketrans(b"+/", b"-_")
 _DIGEST_CHARS = 43  # 32 bytes in base64url, without padding
 _EXPLAINED = (ContentState.ERASED, ContentState.EXPIRED)
+_BEGIN = b'{"disclosure":"'
+
+Disclosed = tuple[str, bytes]
+"""A field, and its disclosure in base64url."""
 
 
 class Lines:
@@ -41,36 +45,61 @@ class Lines:
         self._match: Callable[[bytes, int], re.Match[bytes] | None] = pattern.match
         self._field, self._seq, self._what = field, seq, what
         self._at = 0
-        self._next: re.Match[bytes] | None = None
-        self._step()
 
-    def _step(self) -> None:
+    def _look(self) -> re.Match[bytes] | None:
+        """The next line; None at the end."""
         if self._at == len(self._block):
-            self._next = None
-            return
+            return None
         match = self._match(self._block, self._at)
         if match is None:
             raise EvidenceError("line", f"a line is not of the form of {self._what}")
-        self._next, self._at = match, match.end()
+        return match
 
     def take(self, seq: int) -> list[re.Match[bytes]]:
         """The lines of record `seq`; no line of an earlier record may be left, none may be there twice."""
         found: list[re.Match[bytes]] = []
         before = b""
-        while self._next is not None and (line_seq := int(self._next[self._seq])) <= seq:
+        while (line := self._look()) is not None and (line_seq := int(line[self._seq])) <= seq:
             if line_seq < seq:
                 raise EvidenceError("line", f"{self._what} of record {line_seq}: not presented, or not sorted")
-            if (field := self._next[self._field]) <= before:
+            if (field := line[self._field]) <= before:
                 raise EvidenceError("line", f"{self._what} of record {seq} are not sorted by field, each once")
             before = field
-            found.append(self._next)
-            self._step()
+            found.append(line)
+            self._at = line.end()
         return found
+
+    def take_disclosed(self, seq: int, fields: Iterable[str]) -> list[Disclosed] | None:
+        """What the next lines disclose, where they are those of exactly these fields of record `seq`.
+
+        None where they are not, and then nothing is taken: `take` says what is there. That what is disclosed is
+        base64url is left to whoever reads it.
+        """
+        block, at = self._block, self._at
+        found: list[Disclosed] = []
+        of_record = f'","seq":{seq}}}\n'
+        for field in fields:
+            line_end = block.find(b"\n", at) + 1
+            rest = f'","field":"{field}{of_record}'.encode()
+            start, end = at + len(_BEGIN), line_end - len(rest)
+            if start >= end or not block.startswith(_BEGIN, at) or not block.startswith(rest, end):
+                return None
+            found.append((field, block[start:end]))
+            at = line_end
+        if self._next_is_of(seq, at):
+            return None
+        self._at = at
+        return found
+
+    def _next_is_of(self, seq: int, at: int) -> bool:
+        """Whether one more line of this record begins at `at`."""
+        end = self._block.find(b"\n", at)
+        return self._block.endswith(b',"seq":%d}' % seq, at, max(end, at))
 
     def finish(self) -> None:
         """No line is left."""
-        if self._next is not None:
-            raise EvidenceError("line", f"{self._what} of record {int(self._next[self._seq])}, which is not presented")
+        if (line := self._look()) is not None:
+            raise EvidenceError("line", f"{self._what} of record {int(line[self._seq])}, which is not presented")
 
 
 def disclosure_lines(block: bytes) -> Lines:
@@ -83,30 +112,36 @@ def state_lines(block: bytes) -> Lines:
     return Lines(block, STATE_LINE, 2, 3, "states")
 
 
-def check_disclosures(content: dict[str, str], lines: list[re.Match[bytes]]) -> list[tuple[str, BlobRef]]:
+def take_disclosures(lines: Lines, seq: int, content: dict[str, str]) -> list[Disclosed]:
+    """What is disclosed of record `seq`, whose leaf commits to `content`."""
+    found = lines.take_disclosed(seq, content)  # canonical, so in the order of names
+    if found is None:
+        return [(line[2].decode(), line[1]) for line in lines.take(seq)]
+    return found
+
+
+def check_disclosures(
+    content: dict[str, str], disclosed: list[Disclosed], reader: DisclosureReader
+) -> list[tuple[str, BlobRef]]:
     """Each disclosure is of a field of the leaf and matches its digest and name; returns fields that are blobs."""
     blobs = []
-    for line in lines:
-        field = line[2].decode()
+    for field, encoded in disclosed:
         digest = content.get(field)
         if digest is None:
             raise EvidenceError("disclosure", f"the leaf has no content field {field}")
-        encoded = line[1]
         # SPEC: RFC 9901 section 4.2.3 - the digest is over the ASCII of the encoded disclosure, as it stands.
         if b2a_base64(sha256(encoded).digest())[:_DIGEST_CHARS].translate(_TO_URL) != digest.encode():
             raise EvidenceError("disclosure", f"field {field} does not match its digest in the leaf")
-        disclosed = parse_disclosure(encoded.decode())
-        if disclosed.name != field:
+        name, value = reader.read(encoded)
+        if name != field:
             raise EvidenceError("disclosure", f"field {field} discloses another name")
-        if (blob := blob_of(disclosed.value)) is not None:
+        if value is not None and (blob := blob_of(value)) is not None:
             blobs.append((field, blob))
     return blobs
 
 
 def blob_of(value: Any) -> BlobRef | None:
-    """The reference, where a value is one to a blob."""
-    if not isinstance(value, dict) or value.keys() != {"blob"}:
-        return None
+    """The reference, where an object with the one key ``blob`` is one."""
     try:
         return BlobRef.parse(value)
     except EvidenceError:
@@ -128,9 +163,9 @@ def check_states(lines: list[re.Match[bytes]]) -> bool:
     return explained
 
 
-def check_complete(content: dict[str, str], disclosed: list[re.Match[bytes]], states: list[re.Match[bytes]]) -> None:
+def check_complete(content: dict[str, str], disclosed: list[Disclosed], states: list[re.Match[bytes]]) -> None:
     """Every content field is disclosed or has a state, and not both."""
-    fields = [line[2].decode() for line in disclosed] + [line[2].decode() for line in states]
+    fields = [field for field, _ in disclosed] + [line[2].decode() for line in states]
     if len(fields) == len(content) and content.keys() == set(fields):
         return
     if missing := content.keys() - set(fields):

@@ -45,8 +45,11 @@ def _check_depth(value: object, depth: int) -> None:
 def parse_object(data: bytes) -> dict[str, Any]:
     """The JSON object of a document's bytes."""
     try:
-        value = _read(data.decode("utf-8"))
-        _check_depth(value, MAX_DOCUMENT_DEPTH)
+        text = data.decode("utf-8")
+        value = _read(text)
+        # As many opening brackets as levels are needed to be too deep; most documents have fewer, and are not walked.
+        if text.count("[") + text.count("{") > MAX_DOCUMENT_DEPTH:
+            _check_depth(value, MAX_DOCUMENT_DEPTH)
     except (ValueError, RecursionError):  # also integers of more digits than Python reads
         raise refuse("not JSON in UTF-8") from None
     if not isinstance(value, dict):

@@ -29,7 +29,6 @@ from counterfoil.verify.limits import (
     MAX_RECORD_BYTES,
     MAX_RECORD_STATES_BYTES,
     MAX_RELATED,
-    PARALLEL_LEAVES,
     UNIT_BYTES,
     UNIT_LEAVES,
 )
@@ -48,7 +47,7 @@ from counterfoil.verify.unit import (
     Unit,
     leaves_file,
 )
-from counterfoil.verify.workers import run_units
+from counterfoil.verify.workers import Workers
 
 BLOBS = "data/blobs/"
 
@@ -109,6 +108,11 @@ def leaf_numbers(population: Population) -> range:
     if first == end:
         return range(0)
     return range(first // TILE_WIDTH * TILE_WIDTH, min(-(-end // TILE_WIDTH) * TILE_WIDTH, population.tree_size))
+
+
+def count_leaves(population: Population) -> int:
+    """How many leaves there are to check."""
+    return len(leaf_numbers(population)) if population.form == RANGE else population.totals.count
 
 
 def _check_leaf_files(bundle: Bundle, population: Population) -> None:
@@ -221,13 +225,13 @@ def _run(
     frame: Frame,
     units: Iterator[Unit],
     named: frozenset[int],
-    workers: int = 1,
+    workers: Workers,
     progress: Progress | None = None,
     total: int = 0,
 ) -> Seen:
     seen = Seen()
     claims = Claims(bundle, frame)
-    for result in run_units(frame, units, workers):
+    for result in workers.run_units(frame, units):
         _check_join(frame, seen, result)
         if result.failure is not None:
             raise Stopped(result.failure)
@@ -267,7 +271,7 @@ def check_leaves(
     population: Population,
     opened: Opened,
     named: frozenset[int],
-    workers: int,
+    workers: Workers,
     progress: Progress,
 ) -> Seen:
     """Steps 7, 8, 9 and 11 over the records of the bundle; totals are compared by `totals.check_totals`.
@@ -277,12 +281,13 @@ def check_leaves(
     _check_leaf_files(bundle, population)
     if population.form == RANGE:
         frame = _frame(population, opened, "")
-        items, total = _range_items(bundle, population), len(leaf_numbers(population))
+        items = _range_items(bundle, population)
     else:
         frame = _frame(population, opened, PROOFS)
-        items, total = _line_items(bundle, PROOFS), population.totals.count
+        items = _line_items(bundle, PROOFS)
+    total = count_leaves(population)
     units = _cut_units(items, Cursor(_blocks(bundle, DISCLOSURES)), Cursor(_blocks(bundle, STATES)))
-    seen = _run(bundle, frame, units, named, workers if total >= PARALLEL_LEAVES else 1, progress, total)
+    seen = _run(bundle, frame, units, named, workers, progress, total)
     if population.form == RANGE:
         _check_last(bundle, opened, seen)
     blobs = [name for name in bundle.files if name.startswith(BLOBS)]
@@ -300,4 +305,4 @@ def check_related(bundle: Bundle, population: Population, states: Opened, named:
     """Steps 7 and 8 over the related records; those in `named` are kept for step 10."""
     frame = _frame(population, states, RELATED)
     units = _cut_units(_line_items(bundle, RELATED), Cursor(iter(())), Cursor(iter(())))
-    return _run(bundle, frame, units, named)
+    return _run(bundle, frame, units, named, Workers(1))

@@ -27,7 +27,7 @@ BLOCK_BYTES = MIB
 """How much of an NDJSON file is handed on at once (whole lines)."""
 UNIT_LEAVES = 4_096
 """Leaves that one worker checks at a time; a range of 65,536 is 16 units."""
-UNIT_BYTES = 8 * MIB
+UNIT_BYTES = 4 * MIB
 """Content of a unit, so that memory does not grow with it (one record may exceed it)."""
 MAX_RECORD_BYTES = 128 * MIB
 """Lines of disclosures of one record, beyond UNIT_BYTES. Larger values are blobs."""
@@ -37,7 +37,7 @@ MAX_EXPLANATIONS = 1_000_000
 """Ranges and fields of the erasures and expiries that states name, kept in memory."""
 MAX_ROW_BYTES = 4 * MIB
 MAX_COLUMNS = 4_096
-PARALLEL_LEAVES = 20_000
+PARALLEL_LEAVES = 2_000
 """Fewer leaves than this are checked in the calling process: starting workers would take longer."""
 CLAIMS_AT_ONCE = 65_536
 """Supersessions resolved together."""

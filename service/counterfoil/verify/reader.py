@@ -6,6 +6,7 @@ after case folding (a bundle is unpacked on other systems too); no file that is 
 
 import re
 from collections.abc import Iterator, Mapping
+from hashlib import sha256
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Self
@@ -59,12 +60,19 @@ def _place(entries: list[Entry]) -> tuple[str, dict[str, Entry]]:
     return tops.pop(), files
 
 
+def check_digest(found: str, wanted: str) -> None:
+    """Step 2: a file is the one that the manifest lists."""
+    if found != wanted:
+        raise EvidenceError("manifest", "its bytes do not match the manifest")
+
+
 class Bundle:
     """An open bundle. `files` gives the declared size of each file by its name below the top-level directory."""
 
     def __init__(self, file: BinaryIO, top: str, entries: Mapping[str, Entry]) -> None:
         self._file = file
         self._entries = entries
+        self._wanted: dict[str, str] = {}
         self.top = top
         self.files: dict[str, int] = {name: entry.size for name, entry in entries.items()}
 
@@ -98,10 +106,31 @@ class Bundle:
             raise EvidenceError("missing_file", "the file is missing")
         return self._data(name, entry)
 
+    def expect(self, digests: Mapping[str, str]) -> None:
+        """SHA-256 (hex) that these files must have: checked when one is next read to its end, as step 2.
+
+        A file is then inflated once, by the step that uses it. `unread` are those that none has used.
+        """
+        self._wanted.update(digests)
+
+    @property
+    def unread(self) -> list[str]:
+        """Files whose digest is still to be compared."""
+        return sorted(self._wanted)
+
     def _data(self, name: str, entry: Entry) -> Iterator[bytes]:
         """What is wrong with the archive is step 1's, whichever step reads the file."""
+        wanted = self._wanted.get(name)
+        digest = sha256()
         with blame(1, name):
-            yield from read_data(self._file, entry)
+            for chunk in read_data(self._file, entry):
+                if wanted is not None:
+                    digest.update(chunk)
+                yield chunk
+        if wanted is not None:
+            with blame(2, name):
+                check_digest(digest.hexdigest(), wanted)
+            self._wanted.pop(name, None)
 
     def read(self, name: str, limit: int) -> bytes:
         """A whole file of at most `limit` bytes."""

@@ -87,6 +87,28 @@ def format_json(report: Report) -> str:
     return json.dumps(value, indent=2, sort_keys=True)
 
 
+def parse_report(text: str) -> Report:
+    """The report that `format_json` printed; ValueError for any other text."""
+    try:
+        value = json.loads(text)
+        steps = tuple(
+            Step(step["number"], Outcome(step["outcome"]), step["file"], step["message"], step["check"])
+            for step in value["steps"]
+        )
+        return Report(
+            Verdict(value["result"]),
+            steps,
+            reasons=tuple(value["reasons"]),
+            caveats=tuple(value["caveats"]),
+            population=dict(value["population"]),
+            signed_by=tuple(value["signed_by"]),
+            witnesses=tuple(value["witnesses"]),
+            timestamp=dict(value["timestamp"]),
+        )
+    except (KeyError, TypeError) as error:
+        raise ValueError("not a report of the verifier") from error
+
+
 def _step_line(step: Step) -> str:
     mark = {"passed": "ok  ", "failed": "FAIL", "not checked": "--  ", "incomplete": "??  "}[step.outcome.value]
     line = f"{step.number:>3}  {mark}  {step.name}: {step.outcome.value}"

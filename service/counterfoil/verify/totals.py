@@ -7,12 +7,14 @@ on a shortened list, each view's `seq` and `leaf_hash` columns are compared with
 import csv
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 from hashlib import sha256
+from pathlib import Path
 
 from counterfoil.core.encoding import decode_base64, parse_decimal
 from counterfoil.core.errors import EvidenceError
 from counterfoil.verify.attestation import POPULATION
-from counterfoil.verify.blame import blame, reject
+from counterfoil.verify.blame import Failure, Stopped, blame, reject
 from counterfoil.verify.documents import parse_object, take_hash, take_integer
 from counterfoil.verify.leaves import Seen
 from counterfoil.verify.limits import MAX_COLUMNS, MAX_LINE_BYTES, MAX_ROW_BYTES
@@ -70,17 +72,49 @@ def _csv_rows(bundle: Bundle, names: list[str]) -> Iterator[_Row]:
                 raise EvidenceError("view", "not CSV in UTF-8") from None
 
 
-def _check_rows(rows: Iterator[_Row], seen: Seen) -> None:
-    hashes, seqs = sha256(), sha256()
-    for seq, hashed in rows:
-        hashes.update(hashed)
-        seqs.update(b"%d\n" % seq)
-    if (hashes.digest(), seqs.digest()) != (seen.hash_total.digest(), seen.presented.digest()):
-        raise EvidenceError("view", "does not present exactly the records that the filter selects, in order")
+@dataclass(frozen=True, slots=True)
+class View:
+    """What the rows of one view came to: SHA-256 over their hashes and over their numbers; or why it is none."""
+
+    hashes: bytes = b""
+    seqs: bytes = b""
+    failure: Failure | None = None
 
 
-def check_totals(bundle: Bundle, population: Population, seen: Seen) -> None:
-    """Step 11: what was found is what the population says and what the views show."""
+def is_view(name: str) -> bool:
+    """Whether this file is a view, or one of a view's."""
+    return name == NDJSON or CSV.fullmatch(name) is not None
+
+
+def view_files(bundle: Bundle) -> list[list[str]]:
+    """The files of each view, in the order of their rows."""
+    tables = sorted((int(match[1] or 1), match[0]) for match in map(CSV.fullmatch, bundle.files) if match)
+    return [names for names in ([NDJSON] if NDJSON in bundle.files else [], [name for _, name in tables]) if names]
+
+
+def read_view(path: Path, names: list[str], digests: dict[str, str]) -> View:
+    """The view in these files of the bundle at `path`, whose digests are compared on the way.
+
+    Opens the bundle anew, so that a worker process can do it: that it is the same one is what the digests say.
+    """
+    try:
+        with Bundle.open(path) as bundle:
+            bundle.expect(digests)
+            with blame(11, names[0]):
+                rows = _ndjson_rows(bundle) if names == [NDJSON] else _csv_rows(bundle, names)
+                if len(names) > 1 and not names[-1].endswith(f"-{len(names)}.csv"):
+                    raise EvidenceError("view", "the tables are not numbered without gaps")
+                hashes, seqs = sha256(), sha256()
+                for seq, hashed in rows:
+                    hashes.update(hashed)
+                    seqs.update(b"%d\n" % seq)
+    except Stopped as stopped:
+        return View(failure=stopped.failure)
+    return View(hashes.digest(), seqs.digest())
+
+
+def check_totals(population: Population, seen: Seen) -> None:
+    """Step 11: what was found is what the population says."""
     found, claimed = seen.totals(), population.totals
     for name in ("count", "first", "last", "by_kind", "by_outcome", "hash_total"):
         if getattr(found, name) != getattr(claimed, name):
@@ -89,12 +123,11 @@ def check_totals(bundle: Bundle, population: Population, seen: Seen) -> None:
                 for value in (getattr(claimed, name), getattr(found, name))
             )
             raise reject(11, POPULATION, "totals", f"{name} is said to be {said}, but the leaves give {shown}")
-    if NDJSON in bundle.files:
-        with blame(11, NDJSON):
-            _check_rows(_ndjson_rows(bundle), seen)
-    tables = sorted((int(match[1] or 1), match[0]) for match in map(CSV.fullmatch, bundle.files) if match)
-    if tables:
-        with blame(11, tables[0][1]):
-            if [number for number, _ in tables] != list(range(1, len(tables) + 1)):
-                raise EvidenceError("view", "the tables are not numbered without gaps")
-            _check_rows(_csv_rows(bundle, [name for _, name in tables]), seen)
+
+
+def check_view(names: list[str], view: View, seen: Seen) -> None:
+    """Step 11: a view shows exactly the records that were found."""
+    if view.failure is not None:
+        raise Stopped(view.failure)
+    if (view.hashes, view.seqs) != (seen.hash_total.digest(), seen.presented.digest()):
+        raise reject(11, names[0], "view", "does not present exactly the records that the filter selects, in order")

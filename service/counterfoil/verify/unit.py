@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
-from counterfoil.core.disclosure import BlobRef
+from counterfoil.core.disclosure import BlobRef, DisclosureReader
 from counterfoil.core.encoding import decode_base64, encode_base64
 from counterfoil.core.errors import EvidenceError, UnsupportedError
 from counterfoil.core.filter import Filter, parse_filter
@@ -28,6 +28,7 @@ from counterfoil.verify.content import (
     check_states,
     disclosure_lines,
     state_lines,
+    take_disclosures,
 )
 from counterfoil.verify.documents import parse_line, take_integer, take_text
 
@@ -153,6 +154,7 @@ class _Check:
         self.filter = terms
         borders = dict(terms.terms) if terms else {}
         self.from_at, self.to_at = borders.get("from", ("",))[0], borders.get("to", ("",))[0]
+        self.reader = DisclosureReader()
         self.hashes: list[bytes] = []
         self.seqs: list[bytes] = []
 
@@ -248,8 +250,8 @@ class _Check:
             return
         content = record.get("content", {})
         self.number, self.file = 9, DISCLOSURES
-        disclosed = self.disclosures.take(seq)
-        blobs = check_disclosures(content, disclosed)
+        disclosed = take_disclosures(self.disclosures, seq, content)
+        blobs = check_disclosures(content, disclosed, self.reader)
         self.file = STATES
         states = self.states.take(seq)
         result.explained = check_states(states) or result.explained

@@ -21,6 +21,7 @@ from counterfoil.store.bulk import select_each
 from counterfoil.store.columns import as_bytes
 from counterfoil.store.database import Database
 
+_AUDIT = b',"source":"otlp:audit"'
 _FROM_PRODUCER = b',"source":"otlp:'
 """Only such records must have an arrival; what a person or the service writes may have none."""
 
@@ -68,8 +69,9 @@ def _fault(row: Row[bytes, bytes, int, int], leaf: bytes | None) -> str | None:
 def _carries(leaf: bytes, form: bytes, name: bytes, value: bytes) -> bool:
     if value:
         return form % value.hex().encode() in leaf
-    # A log event outside any trace: the leaf has no such key of its own. (In `of` or `links` it would be another's.)
-    return name not in leaf or b'"of":' in leaf or b'"links":' in leaf
+    # A log event outside any trace: the leaf has no such key of its own. (In `of` or `links` it would be another's.) An
+    # audit record is filed by its id alone, whatever trace it belongs to.
+    return name not in leaf or b'"of":' in leaf or b'"links":' in leaf or _AUDIT in leaf
 
 
 def split_traces(parts: int) -> Iterator[tuple[bytes, bytes | None]]:

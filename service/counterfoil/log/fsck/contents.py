@@ -7,27 +7,18 @@ erasure or expiry record of the log covers.
 """
 
 import json
-import re
 from collections.abc import Iterator
 from typing import Any
 
-import orjson
 from sqlalchemy import Connection, Row, select
 
-from counterfoil.core.disclosure import (
-    MAX_VALUE_DEPTH,
-    BlobRef,
-    Disclosure,
-    check_blob,
-    digest_of,
-    encode_disclosure,
-    parse_disclosure,
-)
+from counterfoil.core.disclosure import BlobRef, check_blob
 from counterfoil.core.errors import EvidenceError, Fault, UnsupportedError
 from counterfoil.core.record import parse_record
 from counterfoil.core.removal import covers
 from counterfoil.core.state import ContentState
 from counterfoil.log.fsck.collector import Collector
+from counterfoil.log.fsck.disclosures import PartReader
 from counterfoil.log.fsck.job import Counts, RangeJob
 from counterfoil.log.keystore import Keystore
 from counterfoil.log.records import read_leaf
@@ -37,9 +28,6 @@ from counterfoil.store.database import Database
 
 MAX_KEYS_KEPT = 20_000
 """Opened data keys that one range keeps; one key serves an interaction, whose records lie close together."""
-
-_SALT = re.compile(r"[A-Za-z0-9_-]{21}[AQgw]|[A-Za-z0-9_-]{24}")
-"""base64url of 16 bytes (the last letter has four zero bits) or of 18, in its one spelling."""
 
 Leaves = list[tuple[int, dict[str, Any] | None]]
 
@@ -68,6 +56,7 @@ class RangeContents:
         self._keys: dict[bytes, bytes | None] = {}
         self._blobs = _blob_fields(conn, job)
         self._removed = _Removals(conn, job, found)
+        self._reader = PartReader()
 
     def check(self, leaves: Leaves, end: int) -> None:
         """Check the contents of consecutive records that end before `end`."""
@@ -97,10 +86,10 @@ class RangeContents:
             self._found.add("content_unasked", message, seq=seq, attack=2)
 
     def _check_record(self, seq: int, content: dict[str, str], rows: list[tuple[bytes, bytes]]) -> None:
-        fields = {digest: name for name, digest in content.items()}
+        fields = {digest.encode(): name for name, digest in content.items()}
         missing = set(content)
         unopened = False
-        salts: set[str] = set()
+        salts: set[bytes] = set()
         for key_id, sealed in rows:
             self._counts.contents += 1
             key = self._keys.get(key_id)
@@ -116,17 +105,17 @@ class RangeContents:
                 continue
             for part in parts:
                 try:
-                    name, disclosure = _open_disclosure(part, fields)
+                    name, salt, value = self._reader.read(part, fields)
                 except EvidenceError as error:
                     self._mismatch(seq, str(error))
                     continue
                 missing.discard(name)
                 self._counts.disclosures += 1
-                if disclosure.salt in salts:
+                if salt in salts:
                     self._found.add("salt_reused", f"two fields share one salt ({name})", seq=seq, attack=22)
-                salts.add(disclosure.salt)
-                if type(disclosure.value) is dict and "blob" in disclosure.value:
-                    self._check_blob(seq, name, disclosure)
+                salts.add(salt)
+                if type(value) is dict and "blob" in value:
+                    self._check_blob(seq, name, value)
         self._account_for(seq, missing, unopened)
 
     def _account_for(self, seq: int, missing: set[str], unopened: bool) -> None:
@@ -153,10 +142,10 @@ class RangeContents:
             removed = _Removals(conn, self._job, self._found)
         return all(removed.state_of(seq, name) is not None for name in fields)
 
-    def _check_blob(self, seq: int, name: str, disclosure: Disclosure) -> None:
+    def _check_blob(self, seq: int, name: str, value: dict[str, Any]) -> None:
         """A large value: its parts open, follow each other and give the digest in its reference."""
         try:
-            reference = BlobRef.parse(disclosure.value)
+            reference = BlobRef.parse(value)
         except EvidenceError:
             return  # a producer's own object that happens to have a member of that name
         self._blobs.discard((seq, name))
@@ -211,43 +200,6 @@ class RangeContents:
         except Fault as error:
             self._found.add("key_damaged", str(error), attack=2)
             return None
-
-
-def _open_disclosure(part: bytes, fields: dict[str, str]) -> tuple[str, Disclosure]:
-    """Return (field, disclosure) of sealed JSON bytes whose digest is in the leaf."""
-    encoded = encode_disclosure(part)
-    name = fields.get(digest_of(encoded))
-    if name is None:
-        raise EvidenceError("disclosure", "sealed content holds a disclosure that the leaf does not commit to")
-    disclosure = parse_part(part, encoded)
-    if disclosure.name != name:
-        raise EvidenceError("disclosure", f"the disclosure of {name} carries another name")
-    return name, disclosure
-
-
-def parse_part(part: bytes, encoded: str) -> Disclosure:
-    """Parse the JSON bytes of a disclosure as strictly as `core.disclosure.parse_disclosure`, but faster where good.
-
-    What orjson prints again byte for byte has no key twice and no second spelling; what has at most 64 brackets is not
-    nested deeper than 64; a salt of ours has one of two lengths. Whatever does not pass here goes to
-    `parse_disclosure`, which has the last word.
-    """
-    try:
-        found = orjson.loads(part)
-        if (
-            type(found) is list
-            and len(found) == 3
-            and type(found[0]) is str
-            and type(found[1]) is str
-            and found[1]
-            and _SALT.fullmatch(found[0])
-            and part.count(b"[") + part.count(b"{") <= MAX_VALUE_DEPTH
-            and orjson.dumps(found) == part
-        ):
-            return Disclosure(*found)
-    except (ValueError, TypeError):
-        pass
-    return parse_disclosure(encoded)
 
 
 class _Removals:
