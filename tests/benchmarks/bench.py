@@ -8,6 +8,7 @@ Rates are medians of interleaved rounds; floor and service get the same batches,
 from __future__ import annotations
 
 import argparse
+import gzip
 import json
 import os
 import platform
@@ -29,10 +30,11 @@ from counterfoil.log.fsck import Depth, Sources, check_ledger
 from counterfoil.log.masterkey import load_master_key
 from counterfoil.log.signing import load_signer
 from counterfoil.store.directory import Directory
-from tests.benchmarks import load, process
+from tests.benchmarks import client, flood, load, process, sdk_overhead, transports
 from tests.benchmarks.reading import measure_reading
 
 CONNECTIONS = 4
+FLOOD_S = 20.0
 SEARCH_SIZES = (100_000, 1_000_000)
 
 
@@ -100,6 +102,48 @@ def measure_ingest(work: Path, table: Table, rounds: int, spans: int) -> float:
         "  CPU beside it (projector, checkpointer) for a span", statistics.median(behind_us), "us", target="<= 40"
     )
     return rate
+
+
+def measure_grpc(work: Path, table: Table, rounds: int, spans: int) -> None:
+    """OTLP/gRPC and HTTP in turn on one store; the client compresses gRPC's messages while the clock runs."""
+    rates: dict[str, list[float]] = {"http": [], "grpc": []}
+    with process.service(work / "store-0") as running:
+        for number in range(2 * rounds):
+            bodies = list(load.batches(spans // 2, seed=200 + number))
+            if number % 2:
+                bodies = [gzip.decompress(body) for body in bodies]
+                wall_s = transports.export_all(running.grpc, running.key, bodies)
+                rates["grpc"].append(len(bodies) * load.SPANS_A_BATCH / wall_s)
+            else:
+                url = f"{running.url}/v1/traces"
+                result = client.post_all(url, running.key, bodies, connections=CONNECTIONS, rate=None)
+                rates["http"].append(len(bodies) * load.SPANS_A_BATCH / float(str(result["wall_s"])))
+    over_http, over_grpc = (statistics.median(rates[name]) for name in ("http", "grpc"))
+    table.add(
+        "durable OTLP/gRPC ingest (floor: HTTP in the same rounds)",
+        over_grpc,
+        "spans/s",
+        target=">= 90 %",
+        floor=over_http,
+    )
+
+
+def measure_flood(work: Path, table: Table) -> None:
+    """More than can be taken, for 20 s, over both transports: memory, and what was acknowledged and lost."""
+    data = work / "flood"
+    with process.service(data) as running:
+        outcomes, memory = flood.flood(running.url, running.grpc, running.key, running.pid, FLOOD_S, flood.KINDS)
+    refused = sum(sum(one.answers.values()) - one.answers["acknowledged"] for one in outcomes.values())
+    table.add(f"flood of {FLOOD_S:.0f} s: memory before", memory.before_mb, "MB")
+    table.add("  memory at its peak", memory.peak_mb, "MB", target="<= 300, flat")
+    table.add("  requests told to come again", refused, "requests")
+    table.add("  acknowledged spans that are not in the log", flood.lost(data, outcomes), "spans", target="0")
+
+
+def measure_sdk(table: Table) -> None:
+    """What a decision costs the agent, with a service that is well and with servers that are not."""
+    for what, value, unit in sdk_overhead.rows():
+        table.add(what, value, unit, target="<= 50" if unit == "us" and "healthy" in what else "")
 
 
 def measure_half_load(work: Path, table: Table, rate: float) -> None:
@@ -226,6 +270,9 @@ def main() -> None:
         work = Path(folder)
         rate = measure_ingest(work, table, options.rounds, options.spans)
         measure_half_load(work, table, rate)
+        measure_grpc(work, table, options.rounds, options.spans)
+        measure_flood(work, table)
+        measure_sdk(table)
         data = measure_growth(work, table, options.records)
         measure_start(data, table)
         measure_evidence(work, data, table, options.records)

@@ -26,6 +26,8 @@ class Running:
     key: str
     reader_key: str
     pid: int
+    grpc: str = ""
+    """`HOST:PORT` of OTLP/gRPC."""
 
     def rss_mb(self) -> float:
         """Resident memory of the process and its children, in MB."""
@@ -56,7 +58,8 @@ def service(data: Path) -> Iterator[Running]:
         arguments, stdout=subprocess.PIPE, text=True, env={**os.environ, "COUNTERFOIL_LOG_LEVEL": "WARNING"}
     )
     try:
-        yield Running(_listening(process), known["writer"], known["auditor"], process.pid)
+        url, grpc = _listening(process)
+        yield Running(url, known["writer"], known["auditor"], process.pid, grpc)
     finally:
         process.send_signal(signal.SIGTERM)
         process.wait(60)
@@ -116,10 +119,11 @@ def _key(data: Path, role: str) -> str:
     return command("key", "create", "--data", str(data), "--role", role, "--name", f"bench {role}", "--json", *scope)
 
 
-def _listening(process: subprocess.Popen[str]) -> str:
-    for line in process.stdout or ():
+def _listening(process: subprocess.Popen[str]) -> tuple[str, str]:
+    lines = iter(process.stdout or ())
+    for line in lines:
         if line.startswith("listening on "):
-            return line.removeprefix("listening on ").strip()
+            return line.removeprefix("listening on ").strip(), next(lines).removeprefix("gRPC listening on ").strip()
     raise SystemExit(f"the service did not start (exit {process.wait()})")
 
 

@@ -9,13 +9,48 @@ from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsSer
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue
 
-from counterfoil.mapping.tables import EVENT_KINDS, KIND_ROWS, ROWS
+from counterfoil.mapping.tables import (
+    AUDIT_ROWS,
+    EVENT_KINDS,
+    EVENT_ROWS,
+    KIND_ROWS,
+    PART_ROWS,
+    ROWS,
+    SCOPE_QUIRKS,
+)
 
-KNOWN_KEYS = sorted({row.attribute for rows in ROWS.values() for row in rows} | {row.attribute for row in KIND_ROWS})
+_PATTERNS = (
+    {row.attribute for rows in ROWS.values() for row in rows}
+    | {row.attribute for quirk in SCOPE_QUIRKS for row in quirk.rows}
+    | {row.attribute for row in (*AUDIT_ROWS, *KIND_ROWS)}
+    | {row.chosen_by for row in PART_ROWS if row.chosen_by}
+)
+_INDEXES = ("0", "1", "2", "007", "10000", "999999999", "9999999999", "-1", "x", "")
+_INDEXED = sorted(key for key in _PATTERNS if ".N." in key)
+KNOWN_KEYS = sorted(_PATTERNS - set(_INDEXED))
+_RESTS = ("message.role", "message.content", "role", "tool_calls.0.name", "")
+INDEXED_KEYS = sorted(
+    {
+        pattern.replace(".N.", f".{index}.").replace("*", rest)
+        for pattern in _INDEXED
+        for index in _INDEXES
+        for rest in _RESTS
+    }
+)
+PART_KEYS = sorted(
+    prefix.replace(".N.", ".0.") + rest
+    for row in PART_ROWS
+    for prefix in row.prefixes
+    for rest in ("annotator_kind", "label", "x", "")
+)
+SCOPE_NAMES = sorted({quirk.scope for quirk in SCOPE_QUIRKS})
 KNOWN_VALUES = sorted(
     {value for row in KIND_ROWS for value in row.kinds}
     | set(EVENT_KINDS)
+    | {value for row in PART_ROWS for value in row.kinds}
+    | {word for rows in ROWS.values() for row in rows for word in row.values}
     | {"high", "human", "agent", "queue", "start", "yes", "0.65", "1", "R-12", "redacted", "conv-77", "gpt-4o", "a b"}
+    | {'{"thread_id":"t-1","user_id":7}', "user", "APPROVE", "success"}
     | {"jane@example.com", "+4915112345678", "2026-11-22T10:48:39.000123000Z", "ab" * 16, "ab" * 8, '[{"option":"x"}]'}
 )
 U32 = st.integers(0, 2**32 - 1)
@@ -23,7 +58,9 @@ U64 = st.one_of(
     st.sampled_from((0, 1, 999_999_999, 2**63, 2**64 - 1, 1_795_330_853_745_386_663)), st.integers(0, 2**64 - 1)
 )
 TEXT = st.one_of(st.text(max_size=12), st.sampled_from(KNOWN_VALUES), st.sampled_from(("", "\x00", "\u2028", "é😀")))
-KEYS = st.one_of(st.sampled_from(KNOWN_KEYS), st.sampled_from(KNOWN_KEYS), st.text(max_size=6))
+KEYS = st.one_of(
+    st.sampled_from(KNOWN_KEYS), st.sampled_from((*KNOWN_KEYS, *INDEXED_KEYS, *PART_KEYS)), st.text(max_size=6)
+)
 SCALARS = st.one_of(
     st.just({}),
     st.builds(lambda value: {"string_value": value}, TEXT),
@@ -59,7 +96,12 @@ ATTRIBUTES = _pairs(VALUES, 8)
 TRACE_IDS = st.binary(min_size=16, max_size=16).filter(any)
 SPAN_IDS = st.binary(min_size=8, max_size=8).filter(any)
 ANY_ID = st.one_of(TRACE_IDS, SPAN_IDS, st.binary(max_size=20), st.just(bytes(8)), st.just(b""))
-EVENT_NAMES = st.one_of(st.sampled_from(sorted(EVENT_KINDS)), st.sampled_from(("exception", "")), TEXT)
+EVENT_NAMES = st.one_of(
+    st.sampled_from(sorted(EVENT_KINDS)),
+    st.sampled_from(sorted({row.event for row in EVENT_ROWS})),
+    st.sampled_from(("exception", "")),
+    TEXT,
+)
 
 
 def _optional(**fields: st.SearchStrategy[Any]) -> st.SearchStrategy[dict[str, Any]]:
@@ -76,7 +118,12 @@ RESOURCES = _optional(
         max_size=2,
     ),
 )
-SCOPES = _optional(name=TEXT, version=TEXT, attributes=ATTRIBUTES, dropped_attributes_count=U32)
+SCOPES = _optional(
+    name=st.one_of(TEXT, st.sampled_from(SCOPE_NAMES)),
+    version=st.one_of(TEXT, st.sampled_from(("0.1", "1.9", "2.68.0"))),
+    attributes=ATTRIBUTES,
+    dropped_attributes_count=U32,
+)
 EVENTS = _optional(time_unix_nano=U64, name=EVENT_NAMES, attributes=ATTRIBUTES, dropped_attributes_count=U32)
 LINKS = st.one_of(
     st.fixed_dictionaries({"trace_id": TRACE_IDS, "span_id": SPAN_IDS}),
@@ -96,7 +143,9 @@ SPANS = st.builds(
         trace_state=TEXT,
         parent_span_id=ANY_ID,
         flags=U32,
-        name=st.one_of(TEXT, st.sampled_from(("chat gpt-4o", "execute_tool x y", "invoke_agent"))),
+        name=st.one_of(
+            TEXT, st.sampled_from(("chat gpt-4o", "execute_tool x y", "invoke_agent", "handoff to b", "call_llm"))
+        ),
         kind=st.integers(-(2**31), 2**31 - 1),
         start_time_unix_nano=U64,
         end_time_unix_nano=U64,

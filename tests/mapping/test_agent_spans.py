@@ -110,14 +110,14 @@ def row(draft: Draft) -> tuple[Any, ...]:
 
 GOLDEN: dict[str, list[tuple[Any, ...]]] = {
     "pydantic_ai_v5_tool_handoff_retry.bin": [
-        ("agent_run", "triage_agent", None, None, None, "conv-77"),
+        ("agent_run", "triage_agent", "fake-triage", None, None, "conv-77"),
         ("model_call", "triage_agent", "fake-triage", None, None, "conv-77"),
         ("tool_call", "triage_agent", "lookup_order", None, None, "conv-77"),
         ("model_call", "triage_agent", "fake-triage", None, None, "conv-77"),
         ("tool_call", "triage_agent", "crm_lookup", "error", "pydantic_ai.exceptions.ToolRetryError", "conv-77"),
         ("model_call", "triage_agent", "fake-triage", None, None, "conv-77"),
         ("tool_call", "triage_agent", "handoff_to_billing", None, None, "conv-77"),
-        ("agent_run", "billing_agent", None, None, None, "01a2020e-cc11-7772-973c-d2397667aebc"),
+        ("agent_run", "billing_agent", "fake-billing", None, None, "01a2020e-cc11-7772-973c-d2397667aebc"),
         ("model_call", "billing_agent", "fake-billing", None, None, "01a2020e-cc11-7772-973c-d2397667aebc"),
         ("model_call", "triage_agent", "fake-triage", None, None, "conv-77"),
     ],

@@ -10,46 +10,8 @@ from counterfoil.mapping.decode import PROTOBUF
 from counterfoil.mapping.draft import Draft, Item
 from counterfoil.mapping.limits import MAX_PARTS
 from counterfoil.mapping.signals import LOGS, TRACES
-from tests.mapping.storage import assert_given_back, content_of, decode, map_decoded, restored, stored, wire
-
-Attributes = dict[str, Any]
-TRACE_ID, SPAN_ID = bytes(range(16)), bytes(range(8, 16))
-START = 1_795_330_853_745_386_663
-
-
-def _set(value: Any, given: Any) -> None:
-    if isinstance(given, str):
-        value.string_value = given
-    elif isinstance(given, bool):
-        value.bool_value = given
-    elif isinstance(given, int):
-        value.int_value = given
-    elif isinstance(given, float):
-        value.double_value = given
-    elif isinstance(given, list):
-        value.array_value.SetInParent()
-        for inner in given:
-            _set(value.array_value.values.add(), inner)
-    else:
-        value.kvlist_value.SetInParent()
-        for key, inner in given.items():
-            _set(value.kvlist_value.values.add(key=key).value, inner)
-
-
-def fill(pairs: Any, attributes: Attributes) -> None:
-    """Add attributes of any type to a repeated KeyValue."""
-    for key, given in attributes.items():
-        _set(pairs.add(key=key).value, given)
-
-
-def one(request: Any) -> Item:
-    """The only item of a request, after checking that it is given back."""
-    decoded = decode(LOGS if isinstance(request, LOGS.request) else TRACES, request.SerializeToString(), PROTOBUF)
-    mapped = map_decoded(decoded)
-    assert not mapped.refused
-    assert_given_back(decoded, mapped)
-    (item,) = mapped.items
-    return item
+from tests.mapping.making import SPAN_ID, START, TRACE_ID, Attributes, fill, one
+from tests.mapping.storage import content_of, decode, map_decoded, restored, stored, wire
 
 
 def map_span(

@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import pytest
-from sqlalchemy import Connection
+from sqlalchemy import Connection, select
 
 from counterfoil.log.tables import arrivals, records
-from counterfoil.store.bulk import insert_rows, select_each, select_spans
+from counterfoil.store.bulk import ROWS_A_STATEMENT, add_rows, insert_rows, select_each, select_spans
 from counterfoil.store.database import Database
 from counterfoil.store.errors import Refused, StorageError
 
@@ -39,6 +39,41 @@ def test_rows_go_in_and_come_out_in_the_order_they_are_asked_for(ledger: Databas
         names = ("log_id", "trace_id", "span_id", "mac")
         found = select_each(connection, arrivals, names, ("seq", "parts"), keys)
     assert found == [(34, 1), None, (1, 1)]
+
+
+@pytest.mark.parametrize(
+    "count", [1, ROWS_A_STATEMENT - 1, ROWS_A_STATEMENT, ROWS_A_STATEMENT + 1, 3 * ROWS_A_STATEMENT]
+)
+def test_every_row_goes_in_however_many_fit_into_a_statement(ledger: Database, count: int) -> None:
+    rows = [(7, seq, b"%d" % seq) for seq in range(count)]
+    with ledger.write() as connection:
+        insert_rows(connection, records, ("log_id", "seq", "leaf"), rows)
+    with ledger.read() as connection:
+        stored = connection.execute(select(records).where(records.c.log_id == 7).order_by(records.c.seq)).all()
+    assert [tuple(row) for row in stored] == rows
+
+
+@pytest.mark.parametrize("at", [0, ROWS_A_STATEMENT, 2 * ROWS_A_STATEMENT + 3])
+def test_one_refused_row_fails_all_of_them(ledger: Database, at: int) -> None:
+    rows = [(8, seq, b"leaf") for seq in range(2 * ROWS_A_STATEMENT + 5)]
+    with pytest.raises(Refused), ledger.write() as connection:
+        insert_rows(connection, records, ("log_id", "seq", "leaf"), [*rows, rows[at]])
+    with ledger.read() as connection:
+        assert connection.execute(select(records).where(records.c.log_id == 8)).first() is None
+
+
+@pytest.mark.parametrize("dialect", ["sqlite", "any other"])
+def test_a_set_takes_what_it_does_not_have(ledger: Database, dialect: str) -> None:
+    columns = ("log_id", "seq", "leaf")
+    first = [(9, seq, b"first") for seq in range(0, 2 * ROWS_A_STATEMENT, 2)]
+    every = [(9, seq, b"first") for seq in range(2 * ROWS_A_STATEMENT)]
+    with ledger.write() as connection, named(connection, dialect):
+        add_rows(connection, records, columns, first)
+        add_rows(connection, records, columns, every)
+        add_rows(connection, records, columns, [])
+    with ledger.read() as connection:
+        stored = connection.execute(select(records).where(records.c.log_id == 9).order_by(records.c.seq)).all()
+    assert [tuple(row) for row in stored] == every
 
 
 @pytest.mark.parametrize("dialect", ["sqlite", "any other"])

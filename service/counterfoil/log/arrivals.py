@@ -117,13 +117,25 @@ _NO_PRODUCER = bytes(8)
 
 
 def earlier_sends(connection: Connection, log_id: int, wanted: Sequence[Arrival]) -> list[list[tuple[bytes, Known]]]:
-    """For each span in `wanted` what this writer sent for it before: (mac, where it is), at most `MAX_SENDS`."""
+    """For each span in `wanted` what this writer sent for it before: (mac, where it is), at most `MAX_SENDS`.
+
+    Most traces are new, and a batch holds few of them: spans are looked for only in traces that are there.
+    """
+    traces = list({arrival.trace_id for arrival in wanted})
+    there = select_spans(
+        connection, arrivals, ("log_id",), "trace_id", ("seq",), [(log_id, trace, trace) for trace in traces], 1
+    )
+    old = {trace for trace, rows in zip(traces, there, strict=True) if rows}
+    spans = [arrival for arrival in wanted if arrival.trace_id in old]
     keys = [
-        (log_id, arrival.trace_id, arrival.span_id, arrival.tag + _LOWEST, arrival.tag + _HIGHEST) for arrival in wanted
+        (log_id, arrival.trace_id, arrival.span_id, arrival.tag + _LOWEST, arrival.tag + _HIGHEST) for arrival in spans
     ]
     names = ("log_id", "trace_id", "span_id")
-    found = select_spans(connection, arrivals, names, "mac", ("mac", "seq", "parts"), keys, MAX_SENDS)
-    return [[(row[0], Known(row[1], row[2])) for row in rows] for rows in found]
+    found = iter(select_spans(connection, arrivals, names, "mac", ("mac", "seq", "parts"), keys, MAX_SENDS))
+    return [
+        [(row[0], Known(row[1], row[2])) for row in next(found)] if arrival.trace_id in old else []
+        for arrival in wanted
+    ]
 
 
 def exact(connection: Connection, log_id: int, wanted: Iterable[tuple[Arrival, bytes]]) -> list[Known | None]:

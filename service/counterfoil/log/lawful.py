@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import re
 from functools import cache, lru_cache
-from typing import Any
+from typing import Any, Final
 
 from counterfoil.core.encoding import MAX_JSON_INTEGER
 from counterfoil.core.errors import InputError
 from counterfoil.core.record import check_draft
-from counterfoil.core.rules import TIME_NS, Rule, Test, is_token
+from counterfoil.core.rules import INTEGER, TIME_NS, Rule, Test, is_token
 from counterfoil.core.schema import MAX_FIELDS, leaf_rules
+from counterfoil.mapping.compiled import native
 from counterfoil.mapping.draft import Draft, Item
 
 is_known_token = lru_cache(maxsize=16_384)(is_token)
@@ -23,14 +24,21 @@ is_known_token = lru_cache(maxsize=16_384)(is_token)
 
 
 @cache
-def _draft_tests(kind: str, source: str) -> tuple[dict[str, Test], frozenset[str]]:
-    """The tests of core's table for the keys that a draft may have, and those that it must have."""
+def _draft_rules(kind: str, source: str) -> tuple[dict[str, Rule], frozenset[str]]:
+    """Core's rules for the keys that a draft may have, and the keys that it must have; KeyError for no kind."""
     rules, required = leaf_rules(kind)
     later = {"v", "log", "seq", "prev", "recorded_at", "writer", "content", "supersedes", "kind", "source"}
     if not rules["source"].test(source):
         raise InputError("bad_record", f"{kind} does not come from {source}", item="source")
-    tests = {key: _test_of(rule) for key, rule in rules.items() if key not in later}
-    return {**tests, "started_at": _is_time, "ended_at": _is_time}, required - later
+    return {key: rule for key, rule in rules.items() if key not in later}, required - later
+
+
+@cache
+def _draft_tests(kind: str, source: str) -> tuple[dict[str, Test], frozenset[str]]:
+    """The tests of those rules."""
+    rules, required = _draft_rules(kind, source)
+    tests = {key: _test_of(rule) for key, rule in rules.items()}
+    return {**tests, "started_at": _is_time, "ended_at": _is_time}, required
 
 
 def _test_of(rule: Rule) -> Test:
@@ -60,19 +68,8 @@ def check_facts(draft: Draft) -> None:
     if "supersedes" in facts or ("subject" in facts and draft.subject_id):
         raise InputError("bad_record", "the log itself sets supersedes and subject", item="supersedes")
     try:
-        tests, required = _draft_tests(draft.kind, draft.source)
+        lawful = _are_lawful(draft.kind, draft.source, facts)
     except KeyError:
-        tests, required = {}, frozenset({"kind"})
-    lawful = required <= facts.keys()
-    try:
-        for key, value in facts.items():
-            if key in _REPEATED and _is_known(key, value):
-                continue
-            test = tests.get(key)
-            if test is None or not test(value):
-                lawful = False
-                break
-    except TypeError:  # a list or object where a token belongs cannot be looked up
         lawful = False
     otlp = draft.source[:4] == "otlp"
     if not lawful or (otlp and "mapping" not in facts) or (not otlp and _needs_a_closer_look(facts)):
@@ -81,6 +78,25 @@ def check_facts(draft: Draft) -> None:
             raise InputError("bad_record", f"a {draft.kind} draft is not lawful", item=draft.kind)
     if len(draft.fields) > MAX_FIELDS:
         raise InputError("too_many_fields", f"{len(draft.fields)} content fields are over the limit of {MAX_FIELDS}")
+
+
+def _are_lawful(kind: str, source: str, facts: dict[str, Any]) -> bool:
+    """Whether every fact passes its test and none is missing; KeyError for no kind."""
+    if _compiled is not None:
+        return _compiled.check(facts, *_compiled_tests(kind, source))
+    tests, required = _draft_tests(kind, source)
+    if not required <= facts.keys():
+        return False
+    try:
+        for key, value in facts.items():
+            if key in _REPEATED and _is_known(key, value):
+                continue
+            test = tests.get(key)
+            if test is None or not test(value):
+                return False
+    except TypeError:  # a list or object where a token belongs cannot be looked up
+        return False
+    return True
 
 
 def check_producer(item: Item) -> None:
@@ -134,3 +150,26 @@ def _is_day(day: str) -> bool:
 def _needs_a_closer_look(facts: dict[str, Any]) -> bool:
     """Whether a record of our own has keys that core also checks against each other."""
     return "mapping" in facts or "key" in facts or "producer" in facts
+
+
+# The same tests for the compiled part: mapping/native/lawful.c says what the numbers are.
+_NUMBERED: Final = {"token": 0, "trace_id": 1, "span_id": 2, "time_ns": 3}
+_INTEGER_TEST: Final = 4
+_compiled = None if native is None else native.Lawful(is_known_token, _is_day)
+
+
+@cache
+def _compiled_tests(kind: str, source: str) -> tuple[dict[str, Any], tuple[str, ...]]:
+    rules, required = _draft_rules(kind, source)
+    return {key: _compiled_test(rule) for key, rule in rules.items()}, tuple(required)
+
+
+def _compiled_test(rule: Rule) -> Any:
+    """A number, a set of words, (tests, required keys) of an object, or the rule's own test."""
+    if rule.keys is not None:
+        return {key: _compiled_test(inner) for key, inner in rule.keys.items()}, tuple(rule.required)
+    if rule.name == "enum":
+        return frozenset(rule.values)
+    if rule is INTEGER:
+        return _INTEGER_TEST
+    return _NUMBERED.get(rule.name, rule.test)

@@ -19,6 +19,7 @@ A part of a large value is sealed under the same key, its place bound:
 from __future__ import annotations
 
 import threading
+from binascii import b2a_base64
 from collections.abc import Iterable, Sequence
 from functools import cache
 from hashlib import sha256
@@ -73,8 +74,12 @@ _compressors = _Compressors()
 
 def content_aad(origin: str, content: dict[str, str]) -> bytes:
     """The associated data of a record's content; `content` is the object of that name in the leaf."""
-    digest = sha256(orjson.dumps(content, option=orjson.OPT_SORT_KEYS)).digest()
-    return b"counterfoil/content/v1\n%b\n%b\n" % (origin.encode(), encode_base64(digest).encode())
+    return printed_aad(origin, orjson.dumps(content, option=orjson.OPT_SORT_KEYS))
+
+
+def printed_aad(origin: str, content: bytes) -> bytes:
+    """The same of an object that is printed already (RFC 8785)."""
+    return b"counterfoil/content/v1\n%b\n%b" % (origin.encode(), b2a_base64(sha256(content).digest()))
 
 
 def blob_aad(origin: str, blob_sha256: bytes, part: int, parts: int) -> bytes:
@@ -83,13 +88,23 @@ def blob_aad(origin: str, blob_sha256: bytes, part: int, parts: int) -> bytes:
     return b"counterfoil/blob/v1\n%b\n%b\n%d/%d\n" % (origin.encode(), name, part, parts)
 
 
-def seal(cipher: AESGCM, nonce: bytes, aad: bytes, disclosures: Sequence[bytes]) -> bytes:
-    """Seal the JSON bytes of all disclosures of a record. The nonce is 12 fresh random bytes."""
+def body_of(disclosures: Sequence[bytes]) -> bytes:
+    """The JSON bytes of all disclosures of a record, each after its size."""
     pieces: list[bytes] = []
     for disclosure in disclosures:
         pieces.append(len(disclosure).to_bytes(_SIZE_BYTES, "big"))
         pieces.append(disclosure)
-    return nonce + cipher.encrypt(nonce, _compress(b"".join(pieces)), aad)
+    return b"".join(pieces)
+
+
+def seal_body(cipher: AESGCM, nonce: bytes, aad: bytes, body: bytes) -> bytes:
+    """Seal the body of a record. The nonce is 12 fresh random bytes."""
+    return nonce + cipher.encrypt(nonce, _compress(body), aad)
+
+
+def seal(cipher: AESGCM, nonce: bytes, aad: bytes, disclosures: Sequence[bytes]) -> bytes:
+    """`seal_body` of disclosures."""
+    return seal_body(cipher, nonce, aad, body_of(disclosures))
 
 
 def unseal(key: bytes, origin: str, content: dict[str, Any], sealed: bytes) -> list[bytes]:

@@ -6,6 +6,7 @@ token, time or hash can be, and the bytes are cut there.
 
 Each content field becomes an RFC 9901 disclosure with a salt of its own; the leaf holds the digests, the disclosures
 are sealed together. A value over the inline limit becomes a reference, its bytes sealed in parts (never truncated).
+Where it is built, the compiled part makes disclosures and digests of ordinary records (`mapping/native/commit.c`).
 """
 
 from __future__ import annotations
@@ -28,7 +29,8 @@ from counterfoil.core.schema import FORMAT_VERSION
 from counterfoil.log import overflow
 from counterfoil.log.batch import LogInfo
 from counterfoil.log.keystore import DataKey, Selector
-from counterfoil.log.seal import NONCE_BYTES, content_aad, part_count, seal, seal_parts
+from counterfoil.log.seal import NONCE_BYTES, body_of, part_count, printed_aad, seal_body, seal_parts
+from counterfoil.mapping.compiled import native
 from counterfoil.mapping.draft import Draft, Item
 
 SALT_BYTES = 18
@@ -63,6 +65,13 @@ class PreparedRecord:
     sealed: bytes = b""
     blobs: list[tuple[str, int, bytes]] = field(default_factory=list)
     """(field, part, sealed) of values over the inline limit."""
+
+
+Blob = tuple[str, BlobRef, bytes]
+"""A value over the inline limit: its field, what stands there in its place, and its bytes."""
+
+Committed = tuple[bytes, bytes, list[bytes]]
+"""What is sealed (`seal.body_of`), the leaf's `content` as printed, and the leaf in five pieces."""
 
 
 @dataclass(slots=True)
@@ -107,7 +116,7 @@ class Sealer:
         self._random = random_bytes
         # One more field for each record than it has: `leaf_overflow`.
         salt_count = sum(len(plan.draft.fields) for plan in plans) + record_count
-        self._salts = urlsafe_b64encode(random_bytes(SALT_BYTES * salt_count)).decode("ascii")
+        self._salts = urlsafe_b64encode(random_bytes(SALT_BYTES * salt_count))
         self._salt_at = 0
         self._shared: dict[int, bytes] = {}
         self._nonces = _slices(random_bytes(NONCE_BYTES * record_count), NONCE_BYTES)
@@ -118,9 +127,41 @@ class Sealer:
         """Leaf and sealed content of one draft."""
         draft = plan.draft
         leaf = self._leaf(plan, producer)
+        blobs: list[Blob] = []
+        body, content, pieces = self._committed(leaf, draft.fields) or self._committed_with_rest(leaf, draft, blobs)
+        a, b, c, d, e = pieces
+        before = d[: -len(_SUPERSEDES_KEY)]
+        record = PreparedRecord(a, b, c, before + e, len(before), _is_of_span(draft, item))
+        if body:
+            self._seal(record, plan, body, content)
+            for name, reference, data in blobs:
+                nonces = _slices(self._random(NONCE_BYTES * part_count(len(data))), NONCE_BYTES)
+                parts = seal_parts(self._ciphers[record.key_id], nonces, self._origin, reference.sha256, data)
+                record.blobs += [(name, part, sealed) for part, sealed in enumerate(parts)]
+                self.size += sum(map(len, parts))
+        self.size += len(a) + len(c) + len(record.after_seq) + len(record.sealed) + 512
+        return record
+
+    def _committed(self, leaf: dict[str, Any], fields: list[tuple[str, Any]]) -> Committed | None:
+        """What is sealed and printed, by the compiled part; None where there is none, or something is out of the
+        ordinary: a blob, a leaf over its limit, a value that is no JSON."""
+        if _committer is None or not fields:
+            return None
+        made = _committer.commit(fields, self._salts, self._salt_at)
+        if made is None:
+            return None
+        body, content = made
+        pieces = _print(leaf, content)
+        if sum(map(len, pieces)) + _NUMBERS_BYTES > MAX_LEAF_BYTES:
+            del leaf["content"]
+            return None
+        self._salt_at += SALT_CHARS * len(fields)
+        return body, content, pieces
+
+    def _committed_with_rest(self, leaf: dict[str, Any], draft: Draft, blobs: list[Blob]) -> Committed:
+        """The same for every draft, with what becomes a blob."""
         names: list[str] = []
         disclosures: list[bytes] = []
-        blobs: list[tuple[str, BlobRef, bytes]] = []
         for name, value in draft.fields:
             names.append(name)
             disclosures.append(self._disclose(name, value, blobs))
@@ -128,30 +169,22 @@ class Sealer:
         pieces = _print(leaf, content)
         size = sum(map(len, pieces)) + _NUMBERS_BYTES
         if size > MAX_LEAF_BYTES:
-            leaf, moved = overflow.move_longest(leaf, size, len(content))
+            leaf, moved = overflow.move_longest(leaf, size, len(names))
             names.append(overflow.FIELD)
             disclosures.append(self._disclose(overflow.FIELD, moved, blobs))
             content = _commit(names, disclosures)
             pieces = _print(leaf, content)
-        a, b, c, d, e = pieces
-        before = d[: -len(_SUPERSEDES_KEY)]
-        record = PreparedRecord(a, b, c, before + e, len(before), _is_of_span(draft, item))
-        if disclosures:
-            key = self._keys.get(plan.selector)
-            if key is None:  # only `leaf_overflow`: the draft itself brought no content
-                raise InputError("leaf_too_large", "a record without content has facts over the limit")
-            cipher = self._ciphers.get(key.key_id)
-            if cipher is None:
-                cipher = self._ciphers[key.key_id] = AESGCM(key.key)
-            record.key_id = key.key_id
-            record.sealed = seal(cipher, next(self._nonces), content_aad(self._origin, content), disclosures)
-            for name, reference, data in blobs:
-                nonces = _slices(self._random(NONCE_BYTES * part_count(len(data))), NONCE_BYTES)
-                parts = seal_parts(cipher, nonces, self._origin, reference.sha256, data)
-                record.blobs += [(name, part, sealed) for part, sealed in enumerate(parts)]
-                self.size += sum(map(len, parts))
-        self.size += len(a) + len(c) + len(record.after_seq) + len(record.sealed) + 512
-        return record
+        return body_of(disclosures), content, pieces
+
+    def _seal(self, record: PreparedRecord, plan: Plan, body: bytes, content: bytes) -> None:
+        key = self._keys.get(plan.selector)
+        if key is None:  # only `leaf_overflow`: the draft itself brought no content
+            raise InputError("leaf_too_large", "a record without content has facts over the limit")
+        cipher = self._ciphers.get(key.key_id)
+        if cipher is None:
+            cipher = self._ciphers[key.key_id] = AESGCM(key.key)
+        record.key_id = key.key_id
+        record.sealed = seal_body(cipher, next(self._nonces), printed_aad(self._origin, content), body)
 
     def _leaf(self, plan: Plan, producer: dict[str, Any] | None) -> dict[str, Any]:
         draft, tokens = plan.draft, self._tokens
@@ -171,9 +204,9 @@ class Sealer:
             leaf[key] = {**leaf.get(key, {}), name: tokens[identifier]}
         return leaf
 
-    def _disclose(self, name: str, value: Any, blobs: list[tuple[str, BlobRef, bytes]]) -> bytes:
+    def _disclose(self, name: str, value: Any, blobs: list[Blob]) -> bytes:
         """The JSON bytes of one field's disclosure; a value over the inline limit becomes a reference to a blob."""
-        salt = self._salts[self._salt_at : self._salt_at + SALT_CHARS]
+        salt = self._salts[self._salt_at : self._salt_at + SALT_CHARS].decode("ascii")
         self._salt_at += SALT_CHARS
         if name in _SHARED:
             # Every item of a resource shares one object: print it once.
@@ -194,33 +227,38 @@ class Sealer:
 _SHARED = frozenset(("resource", "scope"))
 
 
-def _commit(names: list[str], disclosures: list[bytes]) -> dict[str, str]:
-    """The leaf's `content`: digest by name (RFC 9901: SHA-256 over the base64url of the disclosure).
+_committer = None if native is None else native.Committer(sha256, orjson.dumps, INLINE_BYTES)
+
+
+def _commit(names: list[str], disclosures: list[bytes]) -> bytes:
+    """The leaf's `content`, printed: digest by name (RFC 9901: SHA-256 over the base64url of the disclosure); b"{}"
+    where there is none.
 
     All digests are encoded at once: 32 bytes and a zero byte are 44 characters, of which the first 43 are the digest's.
     """
-    if not names:
-        return {}
     hashes = [
         sha256(b2a_base64(one, newline=False).rstrip(b"=").replace(b"+", b"-").replace(b"/", b"_")).digest()
         for one in disclosures
     ]
     text = b2a_base64(b"\x00".join(hashes) + b"\x00", newline=False).translate(_URLSAFE).decode("ascii")
-    content = {name: text[at : at + 43] for name, at in zip(names, range(0, len(text), 44), strict=True)}
+    content = {name: text[at : at + 43] for name, at in zip(names, range(0, 44 * len(names), 44), strict=True)}
     if len(content) != len(names):
         raise InputError("bad_content", "a content field is there twice", item=names[-1])
-    return content
+    return orjson.dumps(content, option=orjson.OPT_SORT_KEYS)
 
 
-def _print(leaf: dict[str, Any], content: dict[str, str]) -> list[bytes]:
+def _print(leaf: dict[str, Any], content: bytes) -> list[bytes]:
     """The leaf's bytes in five pieces, cut where the head's values go."""
     leaf["prev"] = leaf["recorded_at"] = leaf["seq"] = leaf["supersedes"] = _LATER
-    if content:
-        leaf["content"] = content
+    if content != _NO_CONTENT:
+        leaf["content"] = orjson.Fragment(content)
     pieces = orjson.dumps(leaf, option=orjson.OPT_SORT_KEYS).split(_MARK)
     if len(pieces) != 5:
         raise InputError("bad_record", "a fact holds a value that no token may be")
     return pieces
+
+
+_NO_CONTENT = b"{}"
 
 
 def _format(salt: str, name: str, value: Any) -> bytes:

@@ -16,6 +16,7 @@ from counterfoil.mapping.tables import (
     UNNAMED_SERVICE,
 )
 from counterfoil.mapping.targets import fits_token
+from counterfoil.mapping.vocabulary import Vocabulary, vocabulary_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,10 +28,14 @@ class Context:
     agent_name: str | None
     agent_version: str | None
     producer_id: str | None
+    vocabulary: Vocabulary
 
 
-def context_of(group: Group, known: dict[bytes, Context]) -> Context:
-    """What the items of a group share, computed once for equal resources and scopes of a request."""
+def context_of(group: Group, known: dict[bytes, Context], vocabulary: Vocabulary | None = None) -> Context:
+    """What the items of a group share, computed once for equal resources and scopes of a request.
+
+    `vocabulary` is that of the signal, where it has one of its own; otherwise the scope says what attributes mean.
+    """
     resource, scope = group.resource, group.scope
     heads = group.heads or (
         b"" if resource is None else resource.SerializeToString(deterministic=True),
@@ -54,8 +59,15 @@ def context_of(group: Group, known: dict[bytes, Context]) -> Context:
     name = strings.get(RESOURCE_AGENT_NAME)
     if name is not None and name.startswith(UNNAMED_SERVICE):
         name = None
+    if vocabulary is None:
+        vocabulary = vocabulary_of("", "") if scope is None else vocabulary_of(scope.name, scope.version)
     context = Context(
-        tuple(fields), identity, name, strings.get(RESOURCE_AGENT_VERSION), strings.get(RESOURCE_PRODUCER_ID)
+        tuple(fields),
+        identity,
+        name,
+        strings.get(RESOURCE_AGENT_VERSION),
+        strings.get(RESOURCE_PRODUCER_ID),
+        vocabulary,
     )
     known[key] = context
     return context

@@ -5,7 +5,8 @@
 Raises InputError where the request as a whole is bad: `unsupported_content_type`, `bad_protobuf`, `bad_json`,
 `duplicate_key`, `wrong_signal`, `too_many_items`. What is bad in one item alone is in `Decoded.refused`.
 
-Protobuf is parsed by the stock decoder. It refuses a whole request for one string that is not UTF-8, or one value
+Protobuf is read by the compiled part, where there is one and the bytes are what a deterministic encoder prints
+(`wire`); else by the stock decoder. That refuses a whole request for one string that is not UTF-8, or one value
 nested too deeply; then the request is read again item by item (`decode_bytes`).
 """
 
@@ -18,6 +19,7 @@ from counterfoil.mapping.decode_bytes import decode_item_by_item
 from counterfoil.mapping.decode_json import decode_json
 from counterfoil.mapping.decoded import Decoded, Group, check_item_count, unknown_fields_of
 from counterfoil.mapping.signals import LOGS, TRACES, Signal
+from counterfoil.mapping.wire import split
 
 PROTOBUF = "application/x-protobuf"
 JSON = "application/json"
@@ -49,6 +51,8 @@ def _decode(signal: Signal, body: bytes, content_type: str) -> Decoded:
 
 def _decode_protobuf(signal: Signal, body: bytes) -> Decoded:
     try:
+        if (split_groups := split(signal, body)) is not None:
+            return Decoded(signal, split_groups, [])
         request = signal.request.FromString(body)
     except DecodeError:
         return decode_item_by_item(signal, body)

@@ -20,6 +20,7 @@ from typing import Any
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import DecodeError, Message
+from google.protobuf.unknown_fields import UnknownFieldSet
 from opentelemetry.proto.common.v1 import common_pb2
 from opentelemetry.proto.common.v1.common_pb2 import InstrumentationScope
 from opentelemetry.proto.logs.v1 import logs_pb2
@@ -62,6 +63,11 @@ def _byte_pool() -> descriptor_pool.DescriptorPool:
 
 def _byte_message(stock: type[Message]) -> type[Any]:
     return message_factory.GetMessageClass(_byte_pool().FindMessageTypeByName(stock.DESCRIPTOR.full_name))
+
+
+def unknown_fields(stock: type[Message], wire: bytes) -> UnknownFieldSet:
+    """The fields at the top level of `wire` that this version of OTLP does not know, whatever its strings hold."""
+    return UnknownFieldSet(_byte_message(stock).FromString(wire))
 
 
 @cache

@@ -7,10 +7,10 @@ from typing import Any
 
 from counterfoil.core.encoding import format_time_ns
 from counterfoil.mapping.context import Context
+from counterfoil.mapping.conventions.own import OWN_FIELDS
 from counterfoil.mapping.draft import Draft, Source
 from counterfoil.mapping.limits import SPAN_ID_BYTES, TRACE_ID_BYTES
-from counterfoil.mapping.recognise import Reading
-from counterfoil.mapping.tables import OWN_FIELDS
+from counterfoil.mapping.reading import Reading
 
 NO_TRACE_ID = bytes(TRACE_ID_BYTES)
 NO_SPAN_ID = bytes(SPAN_ID_BYTES)

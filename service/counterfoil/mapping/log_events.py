@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from typing import Any
 
-from google.protobuf.unknown_fields import UnknownFieldSet
 from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
 
 from counterfoil.core.encoding import encode_base64
 from counterfoil.mapping.anyvalue import content_json
 from counterfoil.mapping.context import Context, printed
+from counterfoil.mapping.decode_bytes import unknown_fields
 from counterfoil.mapping.decoded import Extra
-from counterfoil.mapping.draft import Item
+from counterfoil.mapping.draft import Item, Source
 from counterfoil.mapping.drafting import NO_SPAN_ID, NO_TRACE_ID, make_draft, name_agent, number_of, time_text
 from counterfoil.mapping.limits import SPAN_ID_BYTES, TRACE_ID_BYTES, ItemError
+from counterfoil.mapping.message_events import body_field
+from counterfoil.mapping.reading import Reading
 from counterfoil.mapping.recognise import kind_of, read, walk
 from counterfoil.mapping.tables import EVENT_KINDS, MAPPING
 from counterfoil.mapping.targets import fits_token
@@ -22,14 +24,25 @@ _LENGTH_DELIMITED = 2
 
 
 def map_log(record: Any, context: Context, extra: Extra | None) -> Item:
+    """A record of the logs signal."""
+    return _map_log(record, context, extra, "logs", "otlp:logs")
+
+
+def map_audit_record(record: Any, context: Context, extra: Extra | None) -> Item:
+    """A record of the draft audit signal: the same message, with `audit.*` attributes."""
+    return _map_log(record, context, extra, "audit", "otlp:audit")
+
+
+def _map_log(record: Any, context: Context, extra: Extra | None, signal: str, source: Source) -> Item:
     trace_id, span_id = _log_ids(record)
     if extra is not None and extra.unknown and _is_span(extra.wire):
         raise ItemError("wrong_signal", "this is a span, sent as a log event")
     event_name = record.event_name
     name = event_name if event_name and fits_token(event_name) else None
     facts: dict[str, Any] = {"mapping": MAPPING}
-    seen = walk(record.attributes)
-    reading = read(seen, kind_of(seen, EVENT_KINDS.get(event_name), None), facts, name, context.producer_id)
+    seen = walk(record.attributes, context.vocabulary)
+    kind, _ = kind_of(seen, EVENT_KINDS.get(event_name), None, context.vocabulary)
+    reading = read(seen, kind, facts, name, context.producer_id)
     name_agent(reading, context)
     rest: dict[str, Any] = {}
     if trace_id:
@@ -69,15 +82,24 @@ def map_log(record: Any, context: Context, extra: Extra | None) -> Item:
     if seen.pairs:
         fields.append(("attributes", printed(seen.pairs)))
     if record.HasField("body"):
-        fields.append(("body", content_json(record.body)))
+        fields.append(("body", _body(content_json(record.body), event_name or facts.get("name", ""), reading)))
     if rest:
         fields.append(("span", rest))
-    drafts = [make_draft("otlp:logs", reading, fields)]
+    drafts = [make_draft(source, reading, fields)]
     wire = record.SerializeToString(deterministic=True) if extra is None else extra.wire
     identity = len(wire).to_bytes(4, "big") + wire + context.identity
     trace_id = trace_id if "trace_id" in facts else b""
     span_id = span_id if "span_id" in facts else b""
-    return Item("logs", trace_id, span_id, number_of(facts), identity, 0, drafts)
+    return Item(signal, trace_id, span_id, number_of(facts), identity, 0, drafts)
+
+
+def _body(body: Any, name: str, reading: Reading) -> Any:
+    """The body, or a pointer to the field that it is, where events with this name carry a message."""
+    field = body_field(name, reading.kind, reading.fields) if body else None
+    if field is None:
+        return body
+    reading.fields[field] = body
+    return {"promoted": field}
 
 
 def _log_ids(record: Any) -> tuple[bytes, bytes]:
@@ -92,5 +114,5 @@ def _log_ids(record: Any) -> tuple[bytes, bytes]:
 
 def _is_span(wire: bytes) -> bool:
     """A log record whose fields 1 and 2 are length-delimited: those are the ids of a span."""
-    unknown: Any = UnknownFieldSet(LogRecord.FromString(wire))
+    unknown: Any = unknown_fields(LogRecord, wire)
     return any(entry.field_number in (1, 2) and entry.wire_type == _LENGTH_DELIMITED for entry in unknown)

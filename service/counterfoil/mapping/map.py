@@ -1,9 +1,9 @@
 """Decoded OTLP to items and drafts: each span and each log event a record, recognised span events records of their own.
 
-Part 0 is the item itself; parts 1.. are its span events with a name of `tables.EVENT_KINDS`, in order, the first
-MAX_PARTS of them, each leaving `{"promoted": part}` in the `events` of part 0. A part has its own attributes and
-`span` (time, dropped count); resource and scope stand in part 0 alone. What the span says of interaction, agent and
-person holds for its parts too.
+Part 0 is the item itself. Parts 1.. are groups of its attributes that are records of their own (`parts`), then its
+span events with a name of `tables.EVENT_KINDS`, in order, each leaving `{"promoted": part}` in part 0; MAX_PARTS of
+them in all. A part has its own attributes and `span` (time, dropped count); resource and scope stand in part 0 alone.
+What the span says of interaction, agent and person holds for its parts too.
 
 Content of part 0, each field only where there is something in it:
 
@@ -12,6 +12,14 @@ Content of part 0, each field only where there is something in it:
 - `span`: every other OTLP/JSON member that the leaf does not hold exactly; `status.message` is promoted to `error`
 - `events`; `links`, where they say more than the ids in the leaf; `body` of a log event
 - fields by meaning: `input`, `output`, `arguments`, `result`, `error`, `rationale`, …
+
+A field by meaning has one of three forms. None keeps words twice, and all give back what came in:
+
+- a text, or an AnyValue object: the value of one attribute, which leaves `{"key": k, "promoted": "input"}`, or the body
+  of a log event, which leaves `{"promoted": "input"}` as `body`
+- a list of OTLP/JSON pairs: the flattened attributes of a group (`gen_ai.prompt.0.role`, …), in their order; each run
+  of n neighbours leaves `{"promoted": "input", "count": n}` in `attributes`
+- a list of OTLP/JSON span events (`message_events`), each of which leaves `{"promoted": "input"}` in `events`
 
 The large ones are printed at once (`orjson.Fragment`), resource and scope once for all drafts of a request.
 """
@@ -28,8 +36,9 @@ from counterfoil.mapping.decode_bytes import restore_invalid
 from counterfoil.mapping.decoded import Decoded, Extra
 from counterfoil.mapping.draft import Item, Mapped, Refused
 from counterfoil.mapping.limits import ItemError
-from counterfoil.mapping.log_events import map_log
+from counterfoil.mapping.log_events import map_audit_record, map_log
 from counterfoil.mapping.spans import map_span
+from counterfoil.mapping.vocabulary import Vocabulary, audit_vocabulary
 
 
 def map_traces(decoded: Decoded) -> Mapped:
@@ -42,10 +51,15 @@ def map_logs(decoded: Decoded) -> Mapped:
     return _map(decoded, map_log)
 
 
+def map_audit(decoded: Decoded) -> Mapped:
+    """Records of the draft audit signal, which come as log events, to items; refused as log events are."""
+    return _map(decoded, map_audit_record, audit_vocabulary())
+
+
 MapItem = Callable[[Any, Context, Extra | None], Item]
 
 
-def _map(decoded: Decoded, map_item: MapItem) -> Mapped:
+def _map(decoded: Decoded, map_item: MapItem, vocabulary: Vocabulary | None = None) -> Mapped:
     """Every item of a request through `map_item`."""
     mapped = Mapped([], list(decoded.refused))
     contexts: dict[bytes, Context] = {}
@@ -53,7 +67,7 @@ def _map(decoded: Decoded, map_item: MapItem) -> Mapped:
     numbered = decoded.signal.name == "traces"
     for group in decoded.groups:
         try:
-            context = context_of(group, contexts)
+            context = context_of(group, contexts, vocabulary)
             broken = None
         except ItemError as error:
             context = None

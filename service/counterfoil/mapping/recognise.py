@@ -10,21 +10,24 @@ double that became a decimal string) stays where it is *and* is copied.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 from math import isfinite
 from typing import Any, Final, cast
 
 import orjson
 
 from counterfoil.core.rules import MAX_TOKEN_CHARS
-from counterfoil.core.schema import facts_of
 from counterfoil.mapping.anyvalue import pair_json
-from counterfoil.mapping.tables import INTERACTION, NAME_PREFIX_KINDS, OF_RULES, OWN_FIELDS, OWN_OBJECTS
+from counterfoil.mapping.compiled import native
+from counterfoil.mapping.conventions.own import INTERACTION, OWN_FIELDS
+from counterfoil.mapping.groups import Groups, gather, winners
+from counterfoil.mapping.reading import Best, Reading, Seen
+from counterfoil.mapping.settle import settle
+from counterfoil.mapping.tables import NAME_PREFIX_KINDS
 from counterfoil.mapping.targets import (
-    COUNTED,
     EVENT_RANK,
     NAME_TARGET,
     NO_RANK,
+    PART_RANK,
     PRODUCER_ID_TARGET,
     SPAN_RANK,
     Known,
@@ -32,39 +35,19 @@ from counterfoil.mapping.targets import (
     Target,
     cached_is_token,
     fits_token,
-    known_attributes,
     raw_json,
 )
+from counterfoil.mapping.vocabulary import Vocabulary
 
 
-@dataclass(slots=True)
-class Seen:
-    """An attribute list after the walk: OTLP/JSON pairs, with a gap (None) for each attribute in `known`."""
-
-    pairs: list[Any]
-    known: list[tuple[int, Known, Raw]]
-    """(position in `pairs`, what the tables know, value). `read` fills the gaps."""
-
-
-@dataclass(slots=True)
-class Reading:
-    """What an attribute list says."""
-
-    kind: str
-    facts: dict[str, Any]
-    fields: dict[str, Any] = field(default_factory=dict)
-    interaction_id: str | None = None
-    subject_id: str | None = None
-    persons: tuple[tuple[str, str], ...] = ()
-
-
-def walk(pairs: Iterable[Any]) -> Seen:
+def walk(pairs: Iterable[Any], vocabulary: Vocabulary) -> Seen:
     """Every attribute as OTLP/JSON pair, and those that the tables know. ItemError where one is nested too deeply."""
+    if native is not None and type(pairs) is native.Pairs:
+        return Seen(*native.walk(pairs, vocabulary, pair_json, orjson.Fragment))
     out: list[Any] = []
     noted: list[tuple[int, Known, Raw]] = []
     append = out.append
     note = noted.append
-    get = known_attributes().get
     for pair in pairs:
         key = pair.key
         value = pair.value
@@ -73,18 +56,18 @@ def walk(pairs: Iterable[Any]) -> Seen:
         if pair.key_strindex:
             append(pair_json(pair))
         elif string:
-            if (known := get(key)) is None:
+            if (known := vocabulary[key]) is None:
                 append({"key": key, "value": {"stringValue": string}})
             else:
                 note((len(out), known, string))
                 append(None)
         elif number := value.int_value:
-            if (known := get(key)) is None:
+            if (known := vocabulary[key]) is None:
                 append({"key": key, "value": {"intValue": str(number)}})
             else:
                 note((len(out), known, number))
                 append(None)
-        elif (known := get(key)) is None or (raw := _raw(pair)) is None:
+        elif (known := vocabulary[key]) is None or (raw := _raw(pair)) is None:
             append(pair_json(pair))
         else:
             note((len(out), known, raw))
@@ -108,47 +91,58 @@ def _raw(pair: Any) -> Raw | None:
     return cast("dict[str, Any]", pair_json(pair)["value"])
 
 
-def kind_of(seen: Seen, event_kind: str | None, span_name: str | None) -> str:
-    """The kind of an item: by the event's name, by our own objects, then (for spans) by conventions and name."""
-    if event_kind is not None:
-        return event_kind
+def kind_of(seen: Seen, event_kind: str | None, span_name: str | None, vocabulary: Vocabulary) -> tuple[str, bool]:
+    """The kind of an item, and whether it has attributes that may be records of their own (`PART_ROWS`).
+
+    By the event's name, by our own objects, then (for spans) by what their scope calls so, by conventions and by the
+    first word of the name; at last by attributes that would be a part of something else.
+    """
     best = NO_RANK if span_name is not None else SPAN_RANK
     kind: str | None = None
+    of_part: str | None = None
+    splits = False
     for _, known, raw in seen.known:
-        if known.kind_rank < best:
-            if known.kinds is None:
-                best, kind = known.kind_rank, known.kind
-            elif type(raw) is str and (named := known.kinds.get(raw)) is not None:
-                best, kind = known.kind_rank, named
-    if kind is None and span_name is not None:
-        word, space, _ = span_name.partition(" ")
-        kind = NAME_PREFIX_KINDS.get(word) if space else None
-    return kind or "operation"
+        if (rank := known.kind_rank) < NO_RANK:
+            if rank >= PART_RANK:
+                splits = True
+                if known.part is not None and not known.part.index:
+                    of_part = of_part or known.kind
+            elif rank < best:
+                if known.kinds is None:
+                    best, kind = rank, known.kind
+                elif type(raw) is str and (named := known.kinds.get(raw)) is not None:
+                    best, kind = rank, named
+    if event_kind is not None:
+        return event_kind, splits
+    if span_name is not None and best >= SPAN_RANK:
+        if vocabulary.names and (by_name := vocabulary.kind_by_name(span_name)) is not None:
+            kind = by_name
+        elif kind is None:
+            word, space, _ = span_name.partition(" ")
+            kind = NAME_PREFIX_KINDS.get(word) if space else None
+    return kind or of_part or "operation", splits
 
 
-Best = dict[str, tuple[int, Target, Any]]
-"""The winner for each path so far: rank, target, value."""
+_reader = None if native is None else native.Reader(Target, Known, cached_is_token, INTERACTION)
 
 
-def read(
-    seen: Seen, kind: str, facts: dict[str, Any], name: str | None, producer_id: str | None, *, part: int = 0
-) -> Reading:
-    """The facts and fields of an attribute list in a record of this kind; promotes what stands there exactly.
+def offer(seen: Seen, kind: str, best: Best, groups: Groups) -> bool:
+    """Offer every noted attribute to its targets and fill its gap; whether several wanted one path.
 
-    `facts` are what the item itself says; the reading adds to them. `name` is the leaf's `name` where the item itself
-    has one, `producer_id` what the resource says. Parts have the number of their item, so theirs is never promoted.
+    The compiled part has the same loop (native/offer.c): what is changed here is changed there.
     """
-    best: Best = {}
-    if name is not None:
-        best["name"] = (EVENT_RANK, NAME_TARGET, name)
-    if producer_id is not None:
-        best["producer.id"] = (NO_RANK, PRODUCER_ID_TARGET, producer_id)
+    if _reader is not None:
+        return _reader.offer(seen.known, seen.pairs, kind, best, groups)
     pairs = seen.pairs
     contested = False
     for position, known, raw in seen.known:
         for target in known.targets:
             if target.kinds and kind not in target.kinds:
                 continue
+            if target.gathers:
+                groups.setdefault(target.rank, (target, []))[1].append(position)
+                pairs[position] = _pair(known.key, raw)
+                break
             if (convert := target.convert) is not None:
                 value = convert(raw)
                 if value is None:
@@ -164,19 +158,41 @@ def read(
                     best[path] = (target.rank, target, value)
             else:
                 best[path] = (target.rank, target, value)
-            if path == COUNTED:
+            if target.goes_on:
                 continue
             pairs[position] = target.promoted if _is_exact(target, raw, value) else _pair(known.key, raw)
             break
         else:
             pairs[position] = _pair(known.key, raw)
+    return contested
+
+
+def read(
+    seen: Seen, kind: str, facts: dict[str, Any], name: str | None, producer_id: str | None, *, part: int = 0
+) -> Reading:
+    """The facts and fields of an attribute list in a record of this kind; promotes what stands there exactly.
+
+    `facts` are what the item itself says; the reading adds to them. `name` is the leaf's `name` where the item itself
+    has one, `producer_id` what the resource says. Parts have the number of their item, so theirs is never promoted.
+    """
+    best: Best = {}
+    if name is not None:
+        best["name"] = (EVENT_RANK, NAME_TARGET, name)
+    if producer_id is not None:
+        best["producer.id"] = (NO_RANK, PRODUCER_ID_TARGET, producer_id)
+    groups: Groups = {}
+    contested = offer(seen, kind, best, groups)
     reading = Reading(kind, facts)
     count = len(best)
+    if groups:
+        groups = winners(groups, best)
     if kind in OWN_FIELDS or "producer.n" in best or "producer.id" in best or kind == "producer":
-        _settle(best, reading)
+        settle(best, reading)
     if contested or part or len(best) != count:
         _take_back(seen, kind, best, part)
     _fill(best, reading)
+    if groups:
+        gather(seen, groups, reading.fields)
     return reading
 
 
@@ -187,6 +203,9 @@ def _is_exact(target: Target, raw: Raw, value: Any) -> bool:
     if target.field:
         return True
     return value is raw and (target.path != INTERACTION or fits_token(cast("str", raw)))
+
+
+_NUMBER: Final = ("producer.id", "producer.n")
 
 
 def _take_back(seen: Seen, kind: str, best: Best, part: int) -> None:
@@ -206,6 +225,10 @@ def _take_back(seen: Seen, kind: str, best: Best, part: int) -> None:
 def _fill(best: Best, reading: Reading) -> None:
     """The winners to facts, fields and people."""
     facts, fields = reading.facts, reading.fields
+    if _reader is not None:
+        for target, value in _reader.fill(best, facts, fields):
+            _name_who(target, value, reading)
+        return
     for _, target, value in best.values():
         parts = target.parts
         if len(parts) == 2:
@@ -217,55 +240,18 @@ def _fill(best: Best, reading: Reading) -> None:
             _put(facts, parts, value)
         elif target.field:
             fields[target.field] = value
-        elif target.path == INTERACTION:
-            reading.interaction_id = value
         else:
-            reading.subject_id = value
+            _name_who(target, value, reading)
+
+
+def _name_who(target: Target, value: Any, reading: Reading) -> None:
+    if target.path == INTERACTION:
+        reading.interaction_id = value
+    else:
+        reading.subject_id = value
 
 
 def _put(facts: dict[str, Any], parts: tuple[str, ...], value: Any) -> None:
     for part in parts[:-1]:
         facts = facts.setdefault(part, {})
     facts[parts[-1]] = value
-
-
-def _settle(best: Best, reading: Reading) -> None:
-    """Take out of `best` what the leaf may not hold as it stands: second forms of an `of`, people, half a number."""
-    kind = reading.kind
-    if kind in _KINDS_WITH_OF:
-        _settle_of(best, kind)
-    if kind == "oversight" and (person := best.pop("oversight.person", None)) is not None:
-        reading.persons = (("oversight.person", person[2]),)
-    if kind == "handoff" and (to := best.get("handoff.to")) is not None:
-        to_kind = best.get("handoff.to_kind")
-        if to_kind is None or to_kind[2] not in {"agent", "queue"}:
-            # Without a word on who it is, it may be a person.
-            reading.persons = (("handoff.to", to[2]),)
-        if reading.persons or not fits_token(to[2]):
-            del best["handoff.to"]
-    whole = "producer.id" in best and ("producer.n" in best or kind == "producer")
-    if not whole:
-        best.pop("producer.id", None)
-        best.pop("producer.n", None)
-    if kind == "producer" and not (whole and "producer.event" in best):
-        # A declaration that does not say whose it is, or what it declares, is none.
-        for path in [
-            path for path in best if path.startswith("producer.") and path not in {"producer.id", "producer.n"}
-        ]:
-            del best[path]
-        reading.kind = "operation"
-        if "producer.n" not in best:
-            best.pop("producer.id", None)
-
-
-_NUMBER: Final = ("producer.id", "producer.n")
-_KINDS_WITH_OF: Final = frozenset(kind for kind in OWN_OBJECTS if "of" in facts_of(kind))
-
-
-def _settle_of(best: Best, kind: str) -> None:
-    """An `of` has one form: the first that is whole."""
-    given = [key for key in OF_RULES if f"{kind}.of.{key}" in best]
-    whole = next((form for form in (("id",), ("trace_id", "span_id"), ("seq",)) if set(form) <= set(given)), ())
-    for key in given:
-        if key not in whole:
-            del best[f"{kind}.of.{key}"]

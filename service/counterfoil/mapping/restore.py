@@ -3,8 +3,10 @@
     restore_item([(leaf of part 0, {field: value}), (leaf of part 1, …), …])
 
 The request parses to the same protobuf message as the item that came in, with its resource and scope. What the leaf
-holds exactly was left out of the content; a pointer (`{"key": k, "promoted": "agent.name"}`, `{"promoted": 1}`) says
-where a value went. Raises InputError "not_restorable" where a record did not come as OTLP, or where a part or a field
+holds exactly was left out of the content; a pointer (`{"key": k, "promoted": "agent.name"}`, `{"promoted": 1}`,
+`{"promoted": "input", "count": 3}`: see `map`) says where a value went.
+
+Raises InputError "not_restorable" where a record did not come as OTLP, or where a part or a field
 that is needed is not there (erased, withheld): half an item is never given out as a whole one.
 
 A string that was not UTF-8 comes back as `{"invalidUtf8": base64}`, which no JSON string could say.
@@ -12,8 +14,9 @@ A string that was not UTF-8 comes back as `{"invalidUtf8": base64}`, which no JS
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
+from typing import Any, cast
 
 from counterfoil.core.encoding import parse_time_ns
 from counterfoil.core.errors import InputError
@@ -24,6 +27,7 @@ from counterfoil.mapping.tables import CONTENT_FIELDS, ITEM_FIELDS
 Part = tuple[Mapping[str, Any], Mapping[str, Any]]
 """One record: its leaf (or the facts of its draft), and its content, field to value."""
 
+_SIGNALS = {TRACES.source: TRACES, LOGS.source: LOGS, "otlp:audit": LOGS}
 _STATUS_CODES = {"ok": 1, "error": 2}
 _NOT_OTLP = frozenset({"unknownFields"})
 """Members of `span` that are ours."""
@@ -37,7 +41,7 @@ def restore_item(parts: Sequence[Part]) -> dict[str, Any]:
     if not parts:
         raise _missing("no record of the item is there")
     leaf, content = parts[0]
-    signal = {TRACES.source: TRACES, LOGS.source: LOGS}.get(leaf.get("source", ""))
+    signal = _SIGNALS.get(leaf.get("source", ""))
     if signal is None:
         raise _missing("the record did not come as OTLP")
     for part_leaf, part_content in parts:
@@ -85,9 +89,10 @@ def _span(parts: Sequence[Part]) -> dict[str, Any]:
     if status is not None or "status" in leaf:
         span["status"] = _status(status or {}, leaf, content)
     if "attributes" in content:
-        span["attributes"] = _pairs(content["attributes"], leaf, content)
+        span["attributes"] = _all_pairs(content["attributes"], parts)
     if "events" in content:
-        span["events"] = [_event(event, parts) for event in content["events"]]
+        moved = _Taken(content)
+        span["events"] = [_event(event, parts, moved) for event in content["events"]]
     if "links" in content:
         span["links"] = content["links"]
     elif "links" in leaf:
@@ -104,13 +109,14 @@ def _status(status: Mapping[str, Any], leaf: Mapping[str, Any], content: Mapping
     return out
 
 
-def _event(event: Mapping[str, Any], parts: Sequence[Part]) -> Mapping[str, Any]:
+def _event(event: Mapping[str, Any], parts: Sequence[Part], moved: _Taken) -> Mapping[str, Any]:
+    """An event: as it is, with attributes that went to a field, in a field, or a part."""
     if "promoted" not in event:
-        return event
-    number = event["promoted"]
-    if number >= len(parts):
-        raise _missing(f"part {number} of the item is not there")
-    leaf, content = parts[number]
+        leaf, content = parts[0]
+        return {**event, "attributes": _pairs(event["attributes"], leaf, content)} if "attributes" in event else event
+    if isinstance(event["promoted"], str):
+        return cast("Mapping[str, Any]", moved.next(event["promoted"], 1)[0])
+    leaf, content = _part(parts, event["promoted"])
     out: dict[str, Any] = {"name": leaf["name"]}
     if "started_at" in leaf:
         out["timeUnixNano"] = str(parse_time_ns(leaf["started_at"]))
@@ -129,7 +135,9 @@ def _log(leaf: Mapping[str, Any], content: Mapping[str, Any]) -> dict[str, Any]:
         record["timeUnixNano"] = str(parse_time_ns(leaf["started_at"]))
     _put_rest(record, content.get("span", {}), leaf)
     if "body" in content:
-        record["body"] = _value(content["body"])
+        body = content["body"]
+        pointed = isinstance(body, dict) and "promoted" in body
+        record["body"] = _value(_pointed(body["promoted"], leaf, content) if pointed else body)
     if "attributes" in content:
         record["attributes"] = _pairs(content["attributes"], leaf, content)
     return record
@@ -144,11 +152,69 @@ def _put_rest(item: dict[str, Any], rest: Mapping[str, Any], leaf: Mapping[str, 
         item[key] = _at(value["promoted"], leaf) if pointed else value
 
 
+class _Taken:
+    """The members of lists that were moved out of an item, given back in their order."""
+
+    __slots__ = ("_content", "_lists")
+
+    def __init__(self, content: Mapping[str, Any]) -> None:
+        self._content = content
+        self._lists: dict[str | int, Iterator[Any]] = {}
+
+    def next(self, field: str, count: int) -> list[Any]:
+        """The next members of a field that is a list."""
+        if field not in self._lists:
+            values = self._content.get(field)
+            self._lists[field] = iter(values if isinstance(values, list) else ())
+        return self._slice(field, count)
+
+    def next_of_part(self, number: int, parts: Sequence[Part], count: int) -> list[Any]:
+        """The next attributes of a part."""
+        if number not in self._lists:
+            leaf, content = _part(parts, number)
+            self._lists[number] = iter(_pairs(content.get("attributes", ()), leaf, content))
+        return self._slice(number, count)
+
+    def _slice(self, key: str | int, count: int) -> list[Any]:
+        values = list(islice(self._lists[key], count))
+        if len(values) != count:
+            raise _missing(f"its field {key} is not there" if isinstance(key, str) else f"part {key} is not whole")
+        return values
+
+
+def _part(parts: Sequence[Part], number: int) -> Part:
+    if number >= len(parts):
+        raise _missing(f"part {number} of the item is not there")
+    return parts[number]
+
+
+def _all_pairs(pairs: Sequence[Mapping[str, Any]], parts: Sequence[Part]) -> list[Any]:
+    """The attributes of a span, with those of its parts."""
+    leaf, content = parts[0]
+    taken = _Taken(content)
+    out: list[Any] = []
+    for pair in pairs:
+        if isinstance(number := pair.get("promoted"), int):
+            out += taken.next_of_part(number, parts, pair["count"])
+        else:
+            out += _pair(pair, leaf, content, taken)
+    return out
+
+
 def _pairs(pairs: Sequence[Mapping[str, Any]], leaf: Mapping[str, Any], content: Mapping[str, Any]) -> list[Any]:
-    return [
-        {"key": pair["key"], "value": _value(_pointed(pair["promoted"], leaf, content))} if "promoted" in pair else pair
-        for pair in pairs
-    ]
+    taken = _Taken(content)
+    return [whole for pair in pairs for whole in _pair(pair, leaf, content, taken)]
+
+
+def _pair(
+    pair: Mapping[str, Any], leaf: Mapping[str, Any], content: Mapping[str, Any], taken: _Taken
+) -> Sequence[Mapping[str, Any]]:
+    """A pair as it came: itself, one whose value went elsewhere, or a run of pairs that went to a field."""
+    if "promoted" not in pair:
+        return (pair,)
+    if "key" not in pair:
+        return taken.next(pair["promoted"], pair["count"])
+    return ({"key": pair["key"], "value": _value(_pointed(pair["promoted"], leaf, content))},)
 
 
 def _pointed(pointer: str, leaf: Mapping[str, Any], content: Mapping[str, Any]) -> Any:

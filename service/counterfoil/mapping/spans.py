@@ -1,4 +1,4 @@
-"""A span to an item: part 0 is the span, parts 1.. its recognised events."""
+"""A span to an item: part 0 is the span, parts 1.. its attributes that are records of their own, then its events."""
 
 from __future__ import annotations
 
@@ -13,6 +13,9 @@ from counterfoil.mapping.decoded import Extra
 from counterfoil.mapping.draft import Draft, Item
 from counterfoil.mapping.drafting import NO_SPAN_ID, NO_TRACE_ID, make_draft, name_agent, number_of, time_text
 from counterfoil.mapping.limits import MAX_PARTS, SPAN_ID_BYTES, TRACE_ID_BYTES, ItemError
+from counterfoil.mapping.message_events import Moved
+from counterfoil.mapping.parts import drop_gaps, split
+from counterfoil.mapping.reading import Reading, Seen
 from counterfoil.mapping.recognise import kind_of, read, walk
 from counterfoil.mapping.tables import EVENT_KINDS, MAPPING
 from counterfoil.mapping.targets import fits_token
@@ -25,26 +28,33 @@ def map_span(span: Any, context: Context, extra: Extra | None) -> Item:
     trace_id, span_id = _span_ids(span)
     name = span.name
     facts: dict[str, Any] = {"mapping": MAPPING, "trace_id": trace_id.hex(), "span_id": span_id.hex()}
-    seen = walk(span.attributes)
-    reading = read(seen, kind_of(seen, None, name), facts, None, context.producer_id)
+    vocabulary = context.vocabulary
+    seen = walk(span.attributes, vocabulary)
+    kind, splits = kind_of(seen, None, name, vocabulary)
+    split_off = split(seen, kind, MAX_PARTS) if splits else []
+    reading = read(seen, kind, facts, None, context.producer_id)
+    if split_off:
+        drop_gaps(seen.pairs)
     name_agent(reading, context)
     fields = list(context.fields)
     if seen.pairs:
         fields.append(("attributes", printed(seen.pairs)))
+    rest = _span_rest(span, facts, reading.fields)
     parts: list[tuple[Any, str]] = []
     if events := span.events:
-        fields.append(("events", printed(_events(events, facts, parts))))
+        fields.append(("events", printed(_events(events, reading, parts, MAX_PARTS - len(split_off), len(split_off)))))
     if links := span.links:
         _links(links, facts, fields)
-    rest = _span_rest(span, facts, reading.fields)
     if extra is not None and extra.unknown:
         rest["unknownFields"] = encode_base64(extra.wire)
     if rest:
         fields.append(("span", rest))
     drafts = [make_draft("otlp:traces", reading, fields)]
     producer = number_of(facts)
-    for number, (event, event_kind) in enumerate(parts, start=1):
-        drafts.append(_part(event, event_kind, number, drafts[0], context))
+    for part_kind, part_seen in split_off:
+        drafts.append(_attributes_part(part_seen, part_kind, len(drafts), drafts[0], context))
+    for event, event_kind in parts:
+        drafts.append(_event_part(event, event_kind, len(drafts), drafts[0], context))
     wire = span.SerializeToString(deterministic=True) if extra is None else extra.wire
     identity = len(wire).to_bytes(4, "big") + wire + context.identity
     return Item("traces", trace_id, span_id, producer, identity, 0, drafts)
@@ -135,19 +145,29 @@ def _links(links: Any, facts: dict[str, Any], fields: list[tuple[str, Any]]) -> 
         fields.append(("links", printed(values)))
 
 
-def _events(events: Iterable[Any], facts: dict[str, Any], parts: list[tuple[Any, str]]) -> list[dict[str, Any]]:
-    """The events of a span as content; recognised ones go to `parts`; the first exception may name the error."""
+def _events(
+    events: Iterable[Any], reading: Reading, parts: list[tuple[Any, str]], room: int, before: int
+) -> list[dict[str, Any]]:
+    """The events of a span as content; recognised ones go to `parts`, as many as there is room for, or to a field.
+
+    `before` parts come before them. The first exception may name the error.
+    """
     values: list[dict[str, Any]] = []
+    moved = Moved(reading.kind, reading.fields)
     for event in events:
-        kind = EVENT_KINDS.get(event.name)
-        if kind is None or len(parts) == MAX_PARTS:
-            value = event_json(event)
+        value = event_json(event)
+        name = event.name
+        if name == _EXCEPTION and "error_type" not in reading.facts:
+            _error_type(value, reading.facts)
+        if (left := moved.take(name, value)) is not None:
+            values.append(left)
+            continue
+        kind = EVENT_KINDS.get(name)
+        if kind is None or len(parts) == room:
             values.append(value)
-            if event.name == _EXCEPTION and "error_type" not in facts:
-                _error_type(value, facts)
             continue
         parts.append((event, kind))
-        values.append({"promoted": len(parts)})
+        values.append({"promoted": before + len(parts)})
     return values
 
 
@@ -159,17 +179,37 @@ def _error_type(event: dict[str, Any], facts: dict[str, Any]) -> None:
                 facts["error_type"] = text
 
 
-def _part(event: Any, kind: str, part: int, parent: Draft, context: Context) -> Draft:
-    """A recognised span event as a record: interaction, agent and person are its span's unless it names its own."""
-    span_facts = parent.facts
-    facts: dict[str, Any] = {key: span_facts[key] for key in ("mapping", "trace_id", "span_id")}
-    seen = walk(event.attributes)
+def _event_part(event: Any, kind: str, part: int, parent: Draft, context: Context) -> Draft:
+    """A recognised span event as a record."""
+    facts = _facts_of_part(parent)
+    seen = walk(event.attributes, context.vocabulary)
     reading = read(seen, kind, facts, event.name, context.producer_id, part=part)
     rest: dict[str, Any] = {}
     if time := event.time_unix_nano:
         facts["started_at"] = time_text(time)
     if dropped := event.dropped_attributes_count:
         rest["droppedAttributesCount"] = dropped
+    return _part(seen, reading, rest, part, parent)
+
+
+def _attributes_part(seen: Seen, kind: str, part: int, parent: Draft, context: Context) -> Draft:
+    """Attributes of a span as a record; an oversight among them is of that span, unless it is of something larger."""
+    facts = _facts_of_part(parent)
+    reading = read(seen, kind, facts, None, context.producer_id, part=part)
+    part_of = seen.known[0][1].part
+    if kind == "oversight" and part_of is not None and part_of.row.of_span:
+        of = {"trace_id": facts["trace_id"], "span_id": facts["span_id"]}
+        facts.setdefault("oversight", {}).setdefault("of", of)
+    return _part(seen, reading, {}, part, parent)
+
+
+def _facts_of_part(parent: Draft) -> dict[str, Any]:
+    return {key: parent.facts[key] for key in ("mapping", "trace_id", "span_id")}
+
+
+def _part(seen: Seen, reading: Reading, rest: dict[str, Any], part: int, parent: Draft) -> Draft:
+    """A part of a span: interaction, agent and person are its span's unless it names its own."""
+    facts, span_facts = reading.facts, parent.facts
     for key in ("interaction", "agent"):
         if key in span_facts and key not in facts:
             facts[key] = dict(span_facts[key])

@@ -1,4 +1,4 @@
-"""The tables of `tables`, made ready for use: for each attribute key its targets, each with a converter.
+"""Rows of the tables, made ready for use: a target each, with a converter.
 
 A converter takes a raw value (a string, integer, double or boolean as itself, anything else an AnyValue object) to the
 fact that may stand in the leaf, or None where it does not fit the rule of `core.schema`.
@@ -9,24 +9,16 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
-from functools import cache, lru_cache
+from functools import lru_cache
 from typing import Any, Final, cast
 
 import orjson
 
 from counterfoil.core.encoding import MAX_TIME_NS, format_time_ns
 from counterfoil.core.rules import MAX_TOKEN_CHARS, Rule, is_token
-from counterfoil.mapping.tables import (
-    EVENT_KINDS,
-    INTERACTION,
-    KIND_ROWS,
-    OWN_OBJECTS,
-    ROWS,
-    SPECIAL,
-    SUBJECT,
-    Row,
-    rule_at,
-)
+from counterfoil.mapping.conventions.own import INTERACTION, SUBJECT
+from counterfoil.mapping.conventions.rows import REST, PartRow, Row
+from counterfoil.mapping.tables import SPECIAL, rule_at
 
 Raw = str | int | float | bool | dict[str, Any]
 """An attribute's value: string, integer, double and boolean as themselves, anything else an AnyValue object."""
@@ -37,7 +29,11 @@ _CONTENT = "content:"
 EVENT_RANK: Final = -1
 SPAN_RANK: Final = 100
 """Kind ranks from here on count for spans only."""
-NO_RANK: Final = 10_000
+PART_RANK: Final = 1_000
+"""Kind ranks from here on are those of parts: they name the kind of an item only where nothing else does."""
+NO_RANK: Final = 1_000_000
+MAX_INSIDE_CHARS: Final = 16_384
+"""A JSON object longer than this is not opened for one of its members."""
 
 cached_is_token = lru_cache(16_384)(is_token)
 
@@ -64,6 +60,18 @@ class Target:
     """Whether the value may leave the content: a pseudonym does not give back what it stood for, nor a count a list."""
     promoted: dict[str, Any]
     """What then stands in its place: one dict for all, never changed."""
+    goes_on: bool = False
+    """Whether the attribute is offered to its next targets even so: it was only asked about something."""
+    gathers: bool = False
+    """Whether every attribute of the group goes to the field together."""
+
+
+@dataclass(frozen=True, slots=True)
+class PartOf:
+    """The record of its own that an attribute belongs to: which row of `PART_ROWS`, and which index, if it has one."""
+
+    row: PartRow
+    index: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +84,7 @@ class Known:
     kinds: Mapping[str, str] | None = None
     """Kind by value; None where the key alone shows `kind`."""
     kind: str = ""
+    part: PartOf | None = None
 
 
 def raw_json(raw: Raw) -> dict[str, Any]:
@@ -187,6 +196,47 @@ _CONVERTERS: Final[Mapping[str, Callable[[Rule], Convert]]] = {
 COUNTED: Final = "decision.alternatives"
 
 
+def _renamed(values: Mapping[str, str]) -> Convert:
+    """Their words to ours."""
+    return lambda raw: values.get(raw.lower()) if type(raw) is str and len(raw) <= MAX_TOKEN_CHARS else None
+
+
+def _inside(member: str, convert: Convert | None) -> Convert:
+    """A member of a JSON object that came as text, or of a map."""
+
+    def convert_member(raw: Raw) -> Any:
+        inner = _member(raw, member)
+        if inner is None or inner == "":
+            return None
+        if convert is None:
+            return inner if type(inner) is str and fits_token(inner) else None
+        return convert(inner)
+
+    return convert_member
+
+
+@lru_cache(64)
+def _object(text: str) -> Mapping[str, Any]:
+    """A JSON object that came as text; empty where it is none. Several rows ask for members of the same one."""
+    try:
+        return cast("dict[str, Any]", orjson.loads(text))
+    except orjson.JSONDecodeError:
+        return {}
+
+
+def _member(raw: Raw, member: str) -> Raw | None:
+    if type(raw) is str:
+        value = _object(raw).get(member) if raw[:1] == "{" and len(raw) <= MAX_INSIDE_CHARS else None
+        return value if isinstance(value, str | int | float) else None
+    if type(raw) is not dict or "kvlistValue" not in raw:
+        return None
+    for pair in raw["kvlistValue"]["values"]:
+        if pair["key"] == member:
+            value = pair.get("value", {})
+            return value.get("stringValue") or (int(value["intValue"]) if "intValue" in value else None)
+    return None
+
+
 def _convert_for(path: str, kind: str) -> Convert | None:
     if path in SPECIAL:
         return _text
@@ -196,44 +246,33 @@ def _convert_for(path: str, kind: str) -> Convert | None:
     return None if rule.name == "token" else _CONVERTERS.get(rule.name, _pattern)(rule)
 
 
-def _target(rank: int, row: Row) -> Target:
+def target_of(rank: int, row: Row, key: str = "") -> Target:
+    """A row made ready; `key` is the attribute's, where the row has a pattern."""
     name = row.target.removeprefix(_CONTENT) if row.target.startswith(_CONTENT) else ""
     path = name or row.target
+    kind = row.kinds[0] if row.kinds else "operation"
+    convert = _content if name else _convert_for(path, kind)
+    goes_on = path == COUNTED
+    if row.values:
+        convert = _renamed(row.values)
+    elif row.means:
+        means = row.means
+        convert, goes_on = (lambda _raw: means), True
+    elif row.inside:
+        convert, goes_on = _inside(row.inside, convert), True
     return Target(
         rank,
         path,
         () if name or path in (INTERACTION, SUBJECT) else tuple(path.split(".")),
         name,
         frozenset(row.kinds),
-        _content if name else _convert_for(path, row.kinds[0] if row.kinds else "operation"),
-        path not in (SUBJECT, COUNTED),
-        {"key": row.attribute, "promoted": path},
+        convert,
+        path != SUBJECT and not goes_on,
+        {"key": key or row.attribute, "promoted": path},
+        goes_on,
+        row.attribute.endswith(f".{REST}"),
     )
 
 
-NAME_TARGET: Final = _target(EVENT_RANK, Row("", "name"))
-PRODUCER_ID_TARGET: Final = _target(NO_RANK, Row("", "producer.id"))
-
-
-def _compile() -> dict[str, Known]:
-    targets: dict[str, list[Target]] = {}
-    for rank, row in enumerate(row for rows in ROWS.values() for row in rows):
-        targets.setdefault(row.attribute, []).append(_target(rank, row))
-    known = {key: Known(key, tuple(rows)) for key, rows in targets.items()}
-    for key, rows in targets.items():
-        own = key.split(".")[1] if key.startswith("counterfoil.") else ""
-        if own in OWN_OBJECTS:
-            known[key] = Known(key, tuple(rows), OWN_OBJECTS.index(own), None, own)
-    known["event.name"] = Known("event.name", known["event.name"].targets, EVENT_RANK, EVENT_KINDS)
-    for index, kind_row in enumerate(KIND_ROWS):
-        before = known.get(kind_row.attribute)
-        known[kind_row.attribute] = Known(
-            kind_row.attribute, before.targets if before else (), SPAN_RANK + index, kind_row.kinds
-        )
-    return known
-
-
-@cache
-def known_attributes() -> Mapping[str, Known]:
-    """The compiled tables, by attribute key."""
-    return _compile()
+NAME_TARGET: Final = target_of(EVENT_RANK, Row("", "name"))
+PRODUCER_ID_TARGET: Final = target_of(NO_RANK, Row("", "producer.id"))

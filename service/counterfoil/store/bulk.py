@@ -1,16 +1,18 @@
 """Many rows at once, at the speed of the driver.
 
 SQLAlchemy's own inserts cost 10 to 20 us a row; a span has three rows. Here rows go to the driver as they are, inside
-the transaction of the connection. On SQLite that is `executemany`; for any other database the same calls go through
-SQLAlchemy Core, until that database has its own way (COPY, arrays) here.
+the transaction of the connection: on SQLite many rows a statement, because the driver lets go of the interpreter lock
+for each statement and has to wait for it again. For any other database the same calls go through SQLAlchemy Core, until
+that database has its own way (COPY, arrays) here.
 
 A row is a tuple in the order of `columns`. Look-ups answer in the order of their keys.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import lru_cache
+from itertools import chain
 from typing import Any
 
 from sqlalchemy import Connection, Table, and_, select
@@ -19,15 +21,37 @@ from counterfoil.store.errors import StorageError
 
 Row = tuple[Any, ...]
 
+ROWS_A_STATEMENT = 64
+"""SQLite takes 32,766 values a statement; a row here has at most a few dozen."""
+
 
 def insert_rows(connection: Connection, table: Table, columns: Sequence[str], rows: Sequence[Row]) -> None:
     """Insert `rows`. Raises what the transaction's owner maps: a refused row fails the whole transaction."""
-    if not rows:
-        return
     if connection.dialect.name == "sqlite":
-        connection.exec_driver_sql(_insert_sql(table.name, tuple(columns)), rows)
-    else:
+        _insert(connection, _insert_sql, table.name, columns, rows)
+    elif rows:
         connection.execute(table.insert(), [dict(zip(columns, row, strict=True)) for row in rows])
+
+
+def add_rows(connection: Connection, table: Table, columns: Sequence[str], rows: Sequence[Row]) -> None:
+    """Insert those of `rows` that are not there yet. For tables that are sets: every column is in the primary key."""
+    if connection.dialect.name == "sqlite":
+        _insert(connection, _add_sql, table.name, columns, rows)
+        return
+    present = select_each(connection, table, columns, columns[:1], rows)
+    insert_rows(connection, table, columns, [row for row, found in zip(rows, present, strict=True) if found is None])
+
+
+def _insert(
+    connection: Connection, sql: Callable[[str, Row, int], str], table: str, columns: Sequence[str], rows: Sequence[Row]
+) -> None:
+    names = tuple(columns)
+    whole = len(rows) - len(rows) % ROWS_A_STATEMENT
+    for first in range(0, whole, ROWS_A_STATEMENT):
+        values = tuple(chain.from_iterable(rows[first : first + ROWS_A_STATEMENT]))
+        connection.exec_driver_sql(sql(table, names, ROWS_A_STATEMENT), values)
+    if whole < len(rows):
+        connection.exec_driver_sql(sql(table, names, 1), list(rows[whole:]))
 
 
 def select_each(
@@ -94,8 +118,14 @@ def _each(connection: Connection, sql: str, wanted: Iterable[Row]) -> Iterator[l
 
 
 @lru_cache(maxsize=256)
-def _insert_sql(table: str, columns: tuple[str, ...]) -> str:
-    return f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))})"  # noqa: S608 - names come from our own tables
+def _insert_sql(table: str, columns: tuple[str, ...], count: int) -> str:
+    row = f"({', '.join('?' * len(columns))})"
+    return f"INSERT INTO {table} ({', '.join(columns)}) VALUES {', '.join([row] * count)}"  # noqa: S608 - names come from our own tables
+
+
+@lru_cache(maxsize=256)
+def _add_sql(table: str, columns: tuple[str, ...], count: int) -> str:
+    return f"{_insert_sql(table, columns, count)} ON CONFLICT DO NOTHING"
 
 
 @lru_cache(maxsize=256)

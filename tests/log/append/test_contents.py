@@ -167,3 +167,12 @@ def test_a_blob_with_a_part_gone_or_swapped_fails_by_name(made: Made) -> None:
     attack(made, ("UPDATE blobs SET part = 1 WHERE part = 0", ()), ("UPDATE blobs SET part = 0 WHERE part = 11", ()))
     with pytest.raises(EvidenceError, match="does not open"):
         read_blob(made, value)
+
+
+@pytest.mark.parametrize("value", [2**63, -(2**64), 10**30, {"wide": [2**64 + 1, 0.5]}, "1" * 40])
+def test_integers_of_any_size_come_back_as_they_were_sent(made: Made, value: Any) -> None:
+    draft = Draft("note", "service", {}, [("text", value)])
+    seq = made.logs.append_drafts(made.log.id, [draft])[0]
+    found = states(made, seq)[seq]["text"]
+    assert (found.state, found.value) == (ContentState.DISCLOSED, value)
+    assert type(found.value) is type(value)
