@@ -1,8 +1,9 @@
 """`serve`: one process that answers, one child that keeps checkpoints and index.
 
 Order of the start: fork the child (before there are threads or open stores), take the directory's lock, let the child
-begin, listen, say so. Order of the stop (SIGTERM, SIGINT): stop listening, let requests under way finish, stop the
-writers, close the child's pipe and wait for it. A killed parent closes that pipe too, so the child never outlives it.
+begin, listen, say so. Order of the stop (SIGTERM, SIGINT): stop listening, let requests under way finish (gRPC, then
+HTTP), stop the writers, close the child's pipe and wait for it. A killed parent closes that pipe too, so the child
+never outlives it.
 
 A child that ends by itself takes the service with it: a watcher says so and starts the same orderly stop, and the exit
 status is then `BACKGROUND_ENDED`, so that whoever supervises the service starts it again. Appending on without
@@ -11,6 +12,7 @@ checkpoints would acknowledge records that nothing signs.
 
 from __future__ import annotations
 
+import ctypes
 import gc
 import logging
 import os
@@ -18,18 +20,25 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 import uvicorn
 
 from counterfoil import background
 from counterfoil.app import create_app
-from counterfoil.composition import open_services
+from counterfoil.composition import Services, open_services
 from counterfoil.core.errors import Fault, InputError
+from counterfoil.ingest.service import Ingest
 from counterfoil.settings import Settings
 from counterfoil.store.directory import Directory
 from counterfoil.trails.prepare import prepare_index
+
+if TYPE_CHECKING:
+    from counterfoil.ingest.rpc_server import RpcServer
+
+StartRpc = Callable[[], Awaitable["tuple[RpcServer, int]"]]
 
 DRAIN_TIMEOUT_S = 30
 KEEP_ALIVE_S = 75
@@ -38,6 +47,10 @@ WATCH_INTERVAL_S = 0.25
 STOPPED = 0
 BACKGROUND_ENDED = 3
 """Exit status where the service ended because its background process did."""
+_M_MMAP_THRESHOLD, _M_ARENA_MAX = -3, -8
+"""Parameters of mallopt(3), malloc.h."""
+LARGE_BLOCK_BYTES = 1024 * 1024
+ARENAS = 2
 COLLECT_AFTER = 50_000
 """Objects made, less those freed, before the young ones are walked."""
 
@@ -45,14 +58,48 @@ _log = logging.getLogger("counterfoil")
 
 
 class Announcing(uvicorn.Server):
-    """Prints `listening on URL` once requests are answered, so that a program that started us knows where."""
+    """Serves HTTP, and gRPC on the same event loop; says where once both answer.
+
+    Prints `listening on URL` and then `gRPC listening on HOST:PORT` (or `gRPC is off`), so that a program that started
+    us knows. gRPC begins first and ends first: a port that is taken ends the start before anything else is running.
+    """
+
+    def __init__(self, config: uvicorn.Config, host: str, start_rpc: StartRpc | None) -> None:
+        super().__init__(config)
+        self._shown = f"[{host}]" if ":" in host else host
+        self._start_rpc = start_rpc
+        self._rpc: RpcServer | None = None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        rpc_port = None
+        if self._start_rpc is not None:
+            self._rpc, rpc_port = await self._start_rpc()
         await super().startup(sockets)
         if self.started and sockets:
-            host, port = sockets[0].getsockname()[:2]
-            shown = f"[{host}]" if ":" in host else host
-            print(f"listening on http://{shown}:{port}", flush=True)
+            port = sockets[0].getsockname()[1]
+            rpc = "is off" if rpc_port is None else f"listening on {self._shown}:{rpc_port}"
+            print(f"listening on http://{self._shown}:{port}\ngRPC {rpc}", flush=True)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        if self._rpc is not None:
+            await self._rpc.stop(DRAIN_TIMEOUT_S)
+        await super().shutdown(sockets)
+
+
+def _rpc_of(services: Services, ingest: Ingest, settings: Settings) -> StartRpc | None:
+    """What starts gRPC, None where it is off."""
+    port = settings.rpc_port
+    if port is None:
+        return None
+
+    async def start() -> tuple[RpcServer, int]:
+        # Not before: the background process must be forked before the library is loaded.
+        from counterfoil.ingest.rpc_server import RpcServer
+
+        server = RpcServer(ingest, services.identity, services.logs, settings.limits)
+        return server, await server.start(settings.host, port)
+
+    return start
 
 
 def serve_directory(directory: Directory, settings: Settings) -> int:
@@ -61,7 +108,7 @@ def serve_directory(directory: Directory, settings: Settings) -> int:
     logging.getLogger("alembic").setLevel(logging.WARNING)
     directory.open()
     with _background(directory, settings) as child, directory.lock_serving():
-        services = open_services(directory)
+        services = open_services(directory, listening=True)
         prepare_index(services.index)
         try:
             with _listening(settings.host, settings.port) as listener:
@@ -77,7 +124,7 @@ def serve_directory(directory: Directory, settings: Settings) -> int:
                     timeout_keep_alive=KEEP_ALIVE_S,
                     timeout_graceful_shutdown=DRAIN_TIMEOUT_S,
                 )
-                server = Announcing(config)
+                server = Announcing(config, settings.host, _rpc_of(services, app.state.ingest, settings))
 
                 def stop(*_: object) -> None:
                     """End in order. Also what a signal does before uvicorn listens to signals itself.
@@ -90,6 +137,7 @@ def serve_directory(directory: Directory, settings: Settings) -> int:
                 for number in (signal.SIGTERM, signal.SIGINT):
                     signal.signal(number, stop)
                 _calm_the_collector()
+                _return_large_blocks()
                 with _watching(child, stop) as ended:
                     server.run(sockets=[listener])
                 return BACKGROUND_ENDED if ended.is_set() else STOPPED
@@ -106,6 +154,18 @@ def _calm_the_collector() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(COLLECT_AFTER, 20, 20)
+
+
+def _return_large_blocks() -> None:
+    """Have the C library give large blocks back to the system at once, where it is glibc (mallopt(3)).
+
+    It would else raise the size from which it does so with every large request, and keep a heap for each thread: after
+    a flood the process would stay at twice what it needs.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        mallopt(_M_MMAP_THRESHOLD, LARGE_BLOCK_BYTES)
+        mallopt(_M_ARENA_MAX, ARENAS)
 
 
 @contextmanager

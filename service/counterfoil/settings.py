@@ -22,6 +22,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from counterfoil.ingest.limits import MAX_BODY_BYTES, MAX_IN_FLIGHT_ITEMS, MAX_INFLATED_BYTES, MAX_ITEMS, Limits
 
 PREFIX = "COUNTERFOIL_"
+DEFAULT_GRPC_PORT = 4317
 
 
 class Settings(BaseSettings):
@@ -34,6 +35,13 @@ class Settings(BaseSettings):
     keystore: Path | None = Field(default=None, description="Folder of the keystore, if it lies apart.")
     host: str = Field(default="127.0.0.1", description="Address to listen on. Loopback unless told otherwise.")
     port: int = Field(default=4318, ge=0, le=65535, description="Port of everything; 0 takes a free one.")
+    grpc: bool = Field(default=True, description="Whether OTLP/gRPC is served.")
+    grpc_port: int | None = Field(
+        default=None,
+        ge=0,
+        le=65535,
+        description="Port of OTLP/gRPC; 4317 if not set (a free one where `port` is 0); 0 takes a free one.",
+    )
     open_tiles: bool = Field(default=False, description="Serve tiles to anyone without a key; never of access logs.")
     max_body_bytes: int = Field(default=MAX_BODY_BYTES, ge=1, le=MAX_BODY_BYTES, description="Largest body as sent.")
     max_inflated_bytes: int = Field(
@@ -47,6 +55,15 @@ class Settings(BaseSettings):
     checkpoint_interval_s: float = Field(default=1.0, gt=0, le=60, description="Seconds between checkpoints of a log.")
     project_interval_s: float = Field(default=0.05, gt=0, le=5, description="Seconds between looks for new records.")
     log_level: str = Field(default="INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$", description="What goes to stderr.")
+
+    @property
+    def rpc_port(self) -> int | None:
+        """The port of OTLP/gRPC: None where it is off, 0 for any free one."""
+        if not self.grpc:
+            return None
+        if self.grpc_port is None:
+            return DEFAULT_GRPC_PORT if self.port else 0
+        return self.grpc_port
 
     @property
     def limits(self) -> Limits:

@@ -132,7 +132,12 @@ def test_rows_of_a_log_that_does_not_exist_are_named(site: Site) -> None:
         ("DELETE FROM interaction_facts WHERE number = 1", "index_interaction_fact_missing"),
         ("DELETE FROM traces WHERE number = 3", "index_trace_missing"),
         ("DELETE FROM derived", "index_derived_missing"),
-        ("INSERT INTO derived (id, rules) SELECT id, 'invented' FROM records LIMIT 1", "index_derived_extra"),
+        (
+            "INSERT INTO derived (id, number, rule, kind) SELECT id, 9, 'invented', 'oversight' FROM records LIMIT 1",
+            "index_derived_extra",
+        ),
+        ("UPDATE derived SET value = 'policy'", "index_derived_differs"),
+        ("UPDATE traces SET anchor = anchor + 1 WHERE anchor IS NOT NULL", "index_trace_differs"),
         ("UPDATE positions SET leaf_hash = zeroblob(32)", "index_position_differs"),
         ("UPDATE about SET version = 0", "index_version"),
         ("DROP INDEX ix_records_outcome", "index_schema_differs"),

@@ -81,6 +81,30 @@ def logs(name: str, count: int = 1) -> ExportLogsServiceRequest:
     return request
 
 
+def audit(*ids: str, **changes: str) -> ExportLogsServiceRequest:
+    """A request of one audit record for each id; `changes` are attributes, with `_` for `.`."""
+    request = ExportLogsServiceRequest()
+    group = request.resource_logs.add()
+    group.resource.attributes.add(key="service.name").value.string_value = "auth-service"
+    records = group.scope_logs.add().log_records
+    for record_id in ids:
+        record = records.add(
+            time_unix_nano=START_NS, observed_time_unix_nano=START_NS + 1, event_name="user.login.success"
+        )
+        given = {
+            "audit.record.id": record_id,
+            "audit.actor.id": "u8472",
+            "audit.actor.type": "user",
+            "audit.action": "LOGIN",
+            "audit.outcome": "success",
+            **{name.replace("_", "."): value for name, value in changes.items()},
+        }
+        for name, value in given.items():
+            record.attributes.add(key=name).value.string_value = value
+        record.attributes.add(key="latency").value.double_value = 0.25
+    return request
+
+
 def otlp_json(request: ExportTraceServiceRequest | ExportLogsServiceRequest) -> bytes:
     """The request in OTLP/JSON, as an exporter of another language writes it: ids in hex, enumerations as numbers."""
     from google.protobuf.json_format import MessageToDict

@@ -67,3 +67,18 @@ def test_an_error_gives_everything_back() -> None:
 def test_limits_may_be_lowered_and_not_raised(wrong: dict[str, int]) -> None:
     with pytest.raises(ValueError, match="must be above 0 and at most"):
         Limits(**wrong)
+
+
+def test_a_request_in_pieces_is_alone_with_its_own_items_and_gives_them_back_as_they_are_done() -> None:
+    admission = Admission(Limits(in_flight_items=10))
+    with admission.request() as large:
+        large.add_items(8)
+        large.add_items(8)
+        with admission.request() as other, pytest.raises(ExportError, match="429 busy"):
+            other.add_items(1)
+        large.items_done(8)
+        with admission.request() as other:
+            other.add_items(2)
+            with pytest.raises(ExportError, match="429 busy"):
+                large.add_items(8)
+    assert admission.in_flight == (0, 0)

@@ -43,6 +43,14 @@ def test_every_coding_gives_back_what_was_sent(coding: str, data: bytes) -> None
         assert inflate(CODERS[coding](data), coding, limits) == data
 
 
+@given(data=st.binary(max_size=4096), level=st.integers(0, 9))
+def test_deflate_is_taken_with_and_without_its_wrapper(data: bytes, level: int) -> None:
+    limits = Limits(inflated_bytes=100_000)
+    wrapped = zlib.compress(data, level)
+    assert inflate(wrapped, "deflate", limits) == data
+    assert inflate(wrapped[2:-4], "deflate", limits) == data
+
+
 @pytest.mark.parametrize("coding", ["gzip", "zstd"])
 def test_members_and_frames_that_follow_each_other_are_one_body(coding: str) -> None:
     body = CODERS[coding](TEXT) + CODERS[coding](b"") + CODERS[coding](b"the end")

@@ -1,15 +1,13 @@
 """Unmodified OTLP exporters of two languages against a real service: what they were told was taken is on disk.
 
-Python: the SDK's span and log exporters over HTTP/protobuf with gzip. JavaScript: the stock exporters over
-HTTP/protobuf and HTTP/JSON, installed once from the committed lock file into pytest's cache.
+Python: the SDK's span and log exporters over HTTP/protobuf in each coding (over gRPC: test_grpc.py). JavaScript: the
+stock exporters over HTTP/protobuf, HTTP/JSON and gRPC, installed once from the committed lock file into pytest's cache.
 """
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
-import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -27,6 +25,7 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExportResult
 from opentelemetry.trace import SpanKind, Status, StatusCode, format_span_id, format_trace_id
 
 from tests.ingest.disk import Disk
+from tests.service.node import install
 from tests.service.running import RunningService
 
 JAVASCRIPT = Path(__file__).parent / "javascript"
@@ -130,30 +129,18 @@ def test_an_exporter_with_a_wrong_key_is_told_that_it_failed(service: RunningSer
 
 @pytest.fixture(scope="module")
 def javascript(pytestconfig: pytest.Config) -> Path:
-    """The folder with `send.mjs` and its exporters: installed once, whoever comes first."""
-    if shutil.which("npm") is None:
-        pytest.skip("npm is not installed; CI has it")
-    folder = pytestconfig.cache.mkdir("otlp-javascript")
-    with (folder / ".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        wanted = (JAVASCRIPT / "package-lock.json").read_text()
-        installed = folder / "installed.json"
-        for name in ("package.json", "package-lock.json", ".npmrc", "send.mjs"):
-            shutil.copy(JAVASCRIPT / name, folder / name)
-        if not installed.exists() or installed.read_text() != wanted:
-            subprocess.run(["npm", "ci", "--ignore-scripts"], cwd=folder, check=True, capture_output=True, timeout=240)
-            installed.write_text(wanted)
-    return folder
+    """The folder with `send.mjs` and its exporters."""
+    return install(JAVASCRIPT, pytestconfig.cache.mkdir("otlp-javascript"))
 
 
-@pytest.mark.parametrize("encoding", ["proto", "http"])
+@pytest.mark.parametrize("encoding", ["proto", "http", "grpc"])
 @pytest.mark.parametrize("compression", ["gzip", "none"])
 def test_spans_and_log_records_of_the_javascript_sdk_are_on_disk_once_it_was_told_so(
     encoding: str, compression: str, javascript: Path, service: RunningService, disk: Disk
 ) -> None:
     environment = {
         **os.environ,
-        "OTEL_EXPORTER_OTLP_ENDPOINT": service.url,
+        "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://{service.grpc}" if encoding == "grpc" else service.url,
         "OTEL_EXPORTER_OTLP_HEADERS": f"x-api-key={service.made.keys['writer'].key}",
         "OTEL_EXPORTER_OTLP_COMPRESSION": compression,
     }

@@ -26,12 +26,14 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from sqlalchemy import event
 from starlette.requests import ClientDisconnect
 
+from counterfoil.ingest.call import Answer, Call
 from counterfoil.ingest.decoding import decode_and_map
 from counterfoil.ingest.endpoint import router
 from counterfoil.ingest.limits import Limits
 from counterfoil.ingest.media import Encoding
 from counterfoil.ingest.refusals import MAX_REFUSAL_RECORDS, REFUSAL_WINDOW_S
-from counterfoil.ingest.service import Answer, Call, Ingest
+from counterfoil.ingest.sent import Sent
+from counterfoil.ingest.service import Ingest
 from counterfoil.ingest.signal import Signal
 from counterfoil.ingest.status import ExportError, headers_of
 from counterfoil.log.checkpoints import Checkpointer
@@ -358,7 +360,9 @@ def test_an_item_that_only_the_log_finds_unlawful_is_named_and_recorded_and_the_
     mapped.items[1].drafts[0].facts["name"] = "no token at all, but words"
     call = Call(Signal.TRACES, Encoding.PROTOBUF, log_of(logs), made_directory.keys["writer"].id)
     before = size_of(logs)
-    answer = asyncio.run(ingest.finish(call, Encoding.PROTOBUF, ingest.submit(call, mapped, body), body))
+    answer = asyncio.run(
+        ingest.finish(call, Encoding.PROTOBUF, ingest.submit(call, mapped, Sent(body)), Sent(body), 60)
+    )
     partial = ExportTraceServiceResponse.FromString(answer.body).partial_success
     assert partial.rejected_spans == 1
     assert f"span_id={mapped.items[1].span_id.hex()}" in partial.error_message

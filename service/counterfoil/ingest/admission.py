@@ -44,10 +44,10 @@ class Admission:
                 )
             self._bytes += more
 
-    def take_items(self, more: int) -> None:
-        """Count `more` items in, or refuse: 429 busy."""
+    def take_items(self, more: int, own: int = 0) -> None:
+        """Count `more` items in beside `own` of the same request, or refuse: 429 busy."""
         with self._lock:
-            if self._items and self._items + more > self._limits.in_flight_items:
+            if self._items > own and self._items + more > self._limits.in_flight_items:
                 raise ExportError(
                     429, "busy", f"{self._items} items wait for the disk", limit=_named(self._limits, "in_flight_items")
                 )
@@ -86,8 +86,13 @@ class Ticket:
 
     def add_items(self, count: int) -> None:
         """The request has `count` items."""
-        self._admission.take_items(count)
+        self._admission.take_items(count, self._items)
         self._items += count
+
+    def items_done(self, count: int) -> None:
+        """`count` of its items are on disk, while others of the request are still to come."""
+        self._admission.give_back(0, count)
+        self._items -= count
 
     def body_done(self) -> None:
         """The body is decoded and dropped."""

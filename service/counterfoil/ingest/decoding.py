@@ -17,14 +17,16 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportM
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from counterfoil.core.errors import Fault, InputError
-from counterfoil.ingest.limits import Limits
+from counterfoil.ingest import pieces
+from counterfoil.ingest.limits import MAX_REPEATED_BYTES, MAX_UNCUT_BYTES, Limits
 from counterfoil.ingest.media import Encoding
+from counterfoil.ingest.pieces import Counting, Cut, Piece
 from counterfoil.ingest.signal import Signal
 from counterfoil.ingest.status import ExportError
 from counterfoil.ingest.structure import Structure, check_json, check_protobuf, structure_of
 from counterfoil.ingest.surplus import TOO_MANY_ITEMS, cut
 from counterfoil.mapping.decode import decode_logs, decode_traces
-from counterfoil.mapping.decoded import Decoded
+from counterfoil.mapping.decoded import Decoded, Group
 from counterfoil.mapping.draft import Mapped, Refused
 from counterfoil.mapping.map import map_logs, map_traces
 from counterfoil.mapping.signals import LOGS, TRACES
@@ -32,16 +34,72 @@ from counterfoil.mapping.signals import LOGS, TRACES
 _REQUESTS: Final[dict[Signal, Descriptor]] = {
     Signal.TRACES: ExportTraceServiceRequest.DESCRIPTOR,
     Signal.LOGS: ExportLogsServiceRequest.DESCRIPTOR,
+    Signal.AUDIT: ExportLogsServiceRequest.DESCRIPTOR,
     Signal.METRICS: ExportMetricsServiceRequest.DESCRIPTOR,
 }
 
 _NAMES = {Signal.TRACES: TRACES, Signal.LOGS: LOGS}
 
 
+class Repeating(Exception):
+    """Resource and scope are repeated more often than a request that is decoded as a whole may do."""
+
+
+def read_request(signal: Signal, body: bytes, encoding: Encoding, limits: Limits) -> Mapped | Cut:
+    """The items of a traces or logs request; of a large one, how to cut it into pieces that are decoded one by one.
+
+    Errors: those of `decode_and_map`; ExportError 413 too_many_items, not_cuttable, too_much_repeated.
+    """
+    if len(body) > pieces.WHOLE_BYTES:
+        check_structure(signal, body, encoding, limits)
+        large = _cut(signal, body, encoding, limits)
+        if large is not None:
+            return large
+        check_uncut(body)
+    try:
+        return decode_and_map(signal, body, encoding, limits)
+    except Repeating:
+        large = _cut(signal, body, encoding, limits)
+        if large is None:
+            raise too_much_repeated() from None
+        return large
+
+
+def _cut(signal: Signal, body: bytes, encoding: Encoding, limits: Limits) -> Cut | None:
+    large = pieces.cut(_NAMES[signal], body, encoding, limits.items)
+    if large is not None and large.repeated_bytes > MAX_REPEATED_BYTES:
+        raise too_much_repeated()
+    return large
+
+
+def check_uncut(body: bytes) -> None:
+    """Refuse a body that is too large to be decoded as a whole: 413 not_cuttable."""
+    if len(body) > MAX_UNCUT_BYTES:
+        message = f"a body over {MAX_UNCUT_BYTES} bytes must be whole and of the usual form, to be taken in pieces"
+        raise ExportError(413, "not_cuttable", message, limit=f"uncut_bytes={MAX_UNCUT_BYTES}")
+
+
+def repeats_much(decoded: Decoded) -> bool:
+    """Whether it would be too large to be mapped as a whole, as each item carries its resource and scope."""
+    return sum(len(group.items) * _head_bytes(group) for group in decoded.groups) > pieces.WHOLE_REPEATED_BYTES
+
+
+def _head_bytes(group: Group) -> int:
+    """Bytes of resource and scope."""
+    heads = (head.ByteSize() for head in (group.resource, group.scope) if head is not None)
+    return sum(heads) + len(group.resource_schema_url) + len(group.scope_schema_url)
+
+
+def too_much_repeated() -> ExportError:
+    """413 for a request whose resources and scopes are too large for so many items."""
+    message = f"resource and scope, for each of their items, are more than {MAX_REPEATED_BYTES} bytes, or too large"
+    return ExportError(413, "too_much_repeated", message, limit=f"repeated_bytes={MAX_REPEATED_BYTES}")
+
+
 def decode_and_map(signal: Signal, body: bytes, encoding: Encoding, limits: Limits) -> Mapped:
     """The items of a traces or logs request, and those that were refused.
 
-    Errors: ExportError 413 too_many_values; InputError where the request as a whole cannot be read.
+    Errors: ExportError 413 too_many_values; InputError where the request as a whole cannot be read; `Repeating`.
     """
     check_structure(signal, body, encoding, limits)
     if not body:
@@ -53,8 +111,32 @@ def decode_and_map(signal: Signal, body: bytes, encoding: Encoding, limits: Limi
         decoded = _decode(signal, body, encoding)
         if decoded is None:
             raise Fault("a request that was cut to the limit is still over it")
+    if repeats_much(decoded):
+        raise Repeating
     mapped = map_traces(decoded) if signal is Signal.TRACES else map_logs(decoded)
     mapped.refused.extend(surplus)
+    return mapped
+
+
+def map_piece(
+    signal: Signal, large: Cut, piece: Piece, encoding: Encoding, limits: Limits, counting: Counting
+) -> Mapped:
+    """The items of a piece as part of its request. What cannot be read is refused item by item."""
+    try:
+        mapped = decode_and_map(signal, piece.body, encoding, limits)
+    except InputError:
+        mapped = Mapped([], [])
+        for single in large.one_by_one(piece):
+            try:
+                one = decode_and_map(signal, single.body, encoding, limits)
+            except InputError as error:
+                mapped.refused.append(Refused(large.path(single), error.code, error.message))
+            else:
+                counting.correct(single, one)
+                mapped.items.extend(one.items)
+                mapped.refused.extend(one.refused)
+        return mapped
+    counting.correct(piece, mapped)
     return mapped
 
 

@@ -28,10 +28,40 @@ _ERRORS: Final = {
     403: "The key may not append, or not to this log.",
     404: "The tenant has no log of this name to write to.",
     405: "Only POST.",
+    409: "Audit only: an audit.record.id is known with other content; nothing of the batch is kept.",
     413: "Over a limit, as sent or after decompression. Recorded as `refusal`.",
     415: "Neither protobuf nor JSON, or another compression than gzip, deflate, zstd. Recorded as `refusal`.",
     429: "Too much is under way: send again.",
     503: "The store cannot take it now, and nothing was kept: send again.",
+}
+
+
+_KEPT: Final = {
+    Signal.METRICS: "Accepted; nothing is kept, and `partialSuccess` says so.",
+    Signal.AUDIT: "On disk: every record. Receipts are in JSON only: send JSON, or `Accept: application/json`.",
+}
+_RECEIPTS: Final = {
+    "type": "object",
+    "description": "A receipt for each record, by its audit.record.id.",
+    "properties": {
+        "status": {"type": "string"},
+        "record_status_map": {
+            "type": "object",
+            "additionalProperties": {
+                "type": "object",
+                "properties": {
+                    "record_id": {"type": "string"},
+                    "status": {"type": "string"},
+                    "integrity_hash": {"type": "string", "description": "SHA-256 of the record in RFC 8785 form, hex."},
+                    "sink_timestamp": {"type": "string", "description": "Nanoseconds since 1970."},
+                    "verify_status": {"type": "string"},
+                    "log": {"type": "string"},
+                    "seq": {"type": "integer"},
+                },
+            },
+        },
+        "sink_status_aggregate": {"type": "string"},
+    },
 }
 
 
@@ -46,10 +76,12 @@ def responses_of(signal: Signal) -> dict[int | str, dict[str, Any]]:
             }
         },
     }
+    if signal is Signal.AUDIT:
+        success = _RECEIPTS
     kept = {
-        "description": f"On disk: all {SHAPES[signal].plural} but those that `partialSuccess` names."
-        if signal is not Signal.METRICS
-        else "Accepted; nothing is kept, and `partialSuccess` says so.",
+        "description": _KEPT.get(
+            signal, f"On disk: all {SHAPES[signal].plural} but those that `partialSuccess` names."
+        ),
         "content": _content(success),
     }
     if signal is not Signal.METRICS:
@@ -59,6 +91,7 @@ def responses_of(signal: Signal) -> dict[int | str, dict[str, Any]]:
         status: {"description": text, "content": _content(_STATUS)}
         | ({"headers": _RETRY} if status in (429, 503) else {})
         for status, text in _ERRORS.items()
+        if status != 409 or signal is Signal.AUDIT
     }
     return {200: kept, **errors}
 

@@ -5,12 +5,17 @@
 | body as sent | 16 MiB | 413 |
 | body after decompression (OTLP 1.11: MUST be limited there) | 64 MiB | 413 |
 | decompressed : sent | 200 | 413 |
+| one item (span, log record) of a body over 2 MiB, decompressed | 16 MiB | that item is refused |
+| a body that cannot be cut into pieces: damaged or oddly built, or an audit batch | 4 MiB | 413 |
+| resource and scope, counted once for each of their items | 64 MiB | 413 |
 | gzip members in one body | 1,000 | 400 |
 | values (spans, events, attributes, list elements) in one body | 500,000 | 413 |
 | items (spans, log records) in one request | 10,000 | the rest refused item by item |
 | seconds until a body is complete | 30 | 503 |
-| bytes of bodies in memory, items between decoding and commit | 32 MiB, 50,000 | 429 |
+| bytes of bodies in memory, items between decoding and commit | 24 MiB, 50,000 | 429 |
 | decompressed bytes being decoded and mapped | 16 MiB | they wait for their turn |
+| gRPC calls under way | 1,024 | RESOURCE_EXHAUSTED |
+| gRPC messages being read at once, of them of one writer | 4, 2 | they wait 5 s, then RESOURCE_EXHAUSTED |
 | items named in the answer to a partial success | 20, then "and N more" | |
 | characters of one reason | 300 | cut, with an ellipsis |
 
@@ -27,15 +32,27 @@ MIB: Final = 1024 * 1024
 MAX_BODY_BYTES: Final = 16 * MIB
 MAX_INFLATED_BYTES: Final = 64 * MIB
 MAX_RATIO: Final = 200
+MAX_ITEM_BYTES: Final = 16 * MIB
+MAX_UNCUT_BYTES: Final = 4 * MIB
+"""Decoded and mapped, a body takes about thirteen times its bytes, so a large one is only taken piece by piece."""
+MAX_REPEATED_BYTES: Final = 64 * MIB
+"""Each record carries its resource and scope: a resource of 1 MiB over 10,000 small items would be 10 GiB of records."""
 MAX_GZIP_MEMBERS: Final = 1_000
 MAX_ZSTD_WINDOW_BYTES: Final = 8 * MIB
 """RFC 9659: a decoder of `Content-Encoding: zstd` needs no window above 8 MiB."""
 MAX_VALUES: Final = 500_000
 MAX_ITEMS: Final = 10_000
 BODY_TIMEOUT_S: Final = 30.0
-MAX_IN_FLIGHT_BYTES: Final = 32 * MIB
+MAX_IN_FLIGHT_BYTES: Final = 24 * MIB
 MAX_AT_WORK_BYTES: Final = 16 * MIB
 MAX_IN_FLIGHT_ITEMS: Final = 50_000
+MAX_CALLS: Final = 1_024
+MAX_MESSAGES_READ: Final = 4
+MAX_MESSAGES_READ_EACH: Final = 2
+"""Of one writer. gRPC tells nobody how long a message will be, and the library holds about four times its size."""
+READ_TURN_S: Final = 5.0
+MAX_STATUS_BYTES: Final = 3_072
+"""A Status in trailing metadata: clients take 8 KiB of metadata, and base64 adds a third."""
 MAX_NAMED_ITEMS: Final = 20
 MAX_ITEM_CHARS: Final = 512
 MAX_REASON_CHARS: Final = 300

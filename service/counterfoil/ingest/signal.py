@@ -1,6 +1,7 @@
 """The signals of OTLP and what differs between them: paths, message types, and the names of what is counted.
 
-`metrics` is accepted so that an exporter set up for every signal works, and nothing of it is kept.
+`metrics` is accepted so that an exporter set up for every signal works, and nothing of it is kept. `audit` is a draft
+(see `audit`): requests and answers of logs, but all or nothing.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ class Signal(StrEnum):
     TRACES = "traces"
     LOGS = "logs"
     METRICS = "metrics"
+    AUDIT = "audit"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,5 +40,6 @@ class Shape:
 SHAPES: Final = {
     Signal.TRACES: Shape(ExportTraceServiceResponse, "rejected_spans", "rejectedSpans", "spans"),
     Signal.LOGS: Shape(ExportLogsServiceResponse, "rejected_log_records", "rejectedLogRecords", "log records"),
+    Signal.AUDIT: Shape(ExportLogsServiceResponse, "rejected_log_records", "rejectedLogRecords", "audit records"),
     Signal.METRICS: Shape(ExportMetricsServiceResponse, "rejected_data_points", "rejectedDataPoints", "data points"),
 }

@@ -38,7 +38,7 @@ _RPC_CODE_OF_HTTP: Final = {
     403: code_pb2.PERMISSION_DENIED,
     404: code_pb2.NOT_FOUND,
     405: code_pb2.UNIMPLEMENTED,
-    409: code_pb2.ABORTED,
+    409: code_pb2.ALREADY_EXISTS,  # never ABORTED: clients retry that
     413: code_pb2.RESOURCE_EXHAUSTED,
     415: code_pb2.INVALID_ARGUMENT,
     429: code_pb2.RESOURCE_EXHAUSTED,
@@ -96,8 +96,8 @@ def error_of(error: CounterfoilError) -> ExportError:
             return ExportError(500, "internal", "the service failed; its own log says why")
 
 
-def status_message(error: ExportError) -> Status:
-    """`error` as google.rpc.Status, with details."""
+def status_message(error: ExportError, most_named: int = MAX_NAMED_ITEMS) -> Status:
+    """`error` as google.rpc.Status, with details that name `most_named` items at most."""
     text = f"{error.code}: {error.message}" if error.item is None else f"{error.code}: {error.item}: {error.message}"
     status = Status(code=_RPC_CODE_OF_HTTP.get(error.http_status, code_pb2.UNKNOWN), message=text)
     info = ErrorInfo(reason=error.code.upper(), domain=ERROR_DOMAIN)
@@ -108,7 +108,7 @@ def status_message(error: ExportError) -> Status:
         BadRequest.FieldViolation(
             field=shorten(one.item, MAX_ITEM_CHARS), description=f"{one.code}: {shorten(one.message, MAX_REASON_CHARS)}"
         )
-        for one in error.refused[:MAX_NAMED_ITEMS]
+        for one in error.refused[:most_named]
     ]
     if error.item is not None:
         violations.append(BadRequest.FieldViolation(field=error.item, description=error.message))
@@ -127,6 +127,17 @@ def format_status(error: ExportError, encoding: Encoding) -> bytes:
     if encoding is Encoding.PROTOBUF:
         return bytes(status.SerializeToString())
     return json.dumps(MessageToDict(status), ensure_ascii=False).encode()
+
+
+def small_status(error: ExportError, most_bytes: int) -> Status:
+    """`error` as a Status of at most `most_bytes`, for where it has to fit into trailing metadata."""
+    status = status_message(error)
+    named = min(len(error.refused), MAX_NAMED_ITEMS)
+    while status.ByteSize() > most_bytes and named:
+        named //= 2
+        status = status_message(error, named)
+        status.message = shorten(status.message, most_bytes // 4)
+    return status
 
 
 def headers_of(error: ExportError) -> dict[str, str]:

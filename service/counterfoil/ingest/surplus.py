@@ -31,7 +31,7 @@ def cut(names: Names, body: bytes, encoding: Encoding, most: int) -> tuple[bytes
         request.ParseFromString(body)
     except DecodeError:
         # It was readable item by item only (a string that is not UTF-8), which cannot be cut and printed again.
-        raise _whole(most) from None
+        raise too_many_items(most) from None
     groups = [
         [getattr(inner, names.item_field) for inner in getattr(outer, names.scope_field)]
         for outer in getattr(request, names.resource_field)
@@ -53,7 +53,7 @@ def _cut_json(names: Names, body: bytes, most: int) -> tuple[bytes, list[Refused
 def _cut_groups(names: Names, groups: list[list[Any]], most: int) -> list[Refused]:
     total = sum(len(items) for scopes in groups for items in scopes)
     if total > most * MOST_SURPLUS:
-        raise _whole(most, total)
+        raise too_many_items(most, total)
     message = f"a request holds at most {most} items, this one {total}"
     surplus: list[Refused] = []
     room = most
@@ -74,7 +74,8 @@ def _list_in(value: Any, key: str) -> list[Any]:
     return inner if isinstance(inner, list) else []
 
 
-def _whole(most: int, total: int | None = None) -> ExportError:
+def too_many_items(most: int, total: int | None = None) -> ExportError:
+    """413 for a request that is refused whole; `total` where it was counted."""
     seen = "more" if total is None else f"{total}"
     return ExportError(
         413, TOO_MANY_ITEMS, f"a request holds at most {most} items, this one {seen}", limit=f"items={most}"

@@ -6,7 +6,7 @@ foreign keys and no secondary index: a row costs one walk of one tree. What may 
     records arrivals tiles checkpoints removals     never (triggers, store/immutable.py)
     contents blobs                                  a row may go where `removals` covers it
     heads                                           moves by compare-and-swap only (append.py)
-    logs deployment                                 mutable, and trusted for nothing
+    logs deployment configurations                  mutable, and trusted for nothing
 """
 
 from __future__ import annotations
@@ -132,6 +132,17 @@ checkpoints = Table(
     Column("note", Bytes, nullable=False),
     **_ONE_TREE,
 )
+
+configurations = Table(
+    "configurations",
+    ledger_metadata,
+    Column("log_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("setting", String(64), primary_key=True),
+    Column("seq", BigInteger, nullable=False),
+    **_ONE_TREE,
+)
+"""Which `configuration` record of a log holds the value in force of a setting (configuration.py). It says where to
+look; what counts is the record."""
 
 removals = Table(
     "removals",

@@ -1,6 +1,6 @@
 // Sends a trace of three spans and two log records with the stock OTLP exporters, as an agent written in JavaScript does.
 //
-//   OTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:4318 OTEL_EXPORTER_OTLP_HEADERS=x-api-key=KEY node send.mjs proto|http
+//   OTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:4318 OTEL_EXPORTER_OTLP_HEADERS=x-api-key=KEY node send.mjs proto|http|grpc
 //
 // Prints {"spans": [ids], "trace": id, "results": [codes]} of what was exported; code 0 is success.
 import { trace, context, SpanKind, SpanStatusCode } from "@opentelemetry/api";
