@@ -27,6 +27,7 @@ from counterfoil.ingest.endpoint import router as ingest_router
 from counterfoil.ingest.signal import Signal
 from counterfoil.log.router import router as log_router
 from counterfoil.settings import Settings
+from counterfoil.trails.completeness.router import router as completeness_router
 from counterfoil.trails.router import router as trails_router
 
 DESCRIPTION = (
@@ -35,7 +36,7 @@ DESCRIPTION = (
     "`google.rpc.Status`. Keys go in `Authorization: Bearer KEY` or `x-api-key: KEY`."
 )
 OTLP_PATHS = frozenset(f"/v1/{signal.value}" for signal in Signal)
-ROUTERS = (ingest_router, log_router, trails_router, evidence_router, identity_router)
+ROUTERS = (ingest_router, log_router, trails_router, completeness_router, evidence_router, identity_router)
 
 
 def create_app(services: Services, settings: Settings, *, background_alive: Callable[[], bool]) -> FastAPI:
@@ -53,9 +54,11 @@ def create_app(services: Services, settings: Settings, *, background_alive: Call
     app = _bare_app(lifespan)
     app.state.identity = services.identity
     app.state.accounts = services.accounts
+    app.state.configuration = services.configuration
     app.state.logs = services.logs
     app.state.ingest = ingest
     app.state.trails = services.trails
+    app.state.completeness = services.completeness
     app.state.evidence = evidence
     app.state.open_tiles = settings.open_tiles
 

@@ -1,9 +1,9 @@
-"""The child process of `serve` that keeps checkpoints and index.
+"""The child process of `serve` that keeps checkpoints and index, and notices producers that fall silent.
 
-Ingest and these two would otherwise share one interpreter lock. The child reads the ledger like anybody else, signs a
-checkpoint a second and follows the log with the index. It ends when its pipe closes, so it never outlives a
-parent that was killed. An error of one log is said once a minute and tried again: a rolled-back log must not keep the
-others from being signed.
+Ingest and these would otherwise share one interpreter lock. The child reads the ledger like anybody else, signs a
+checkpoint a second, follows the log with the index, and notes in the log that a producer fell silent. It ends when its
+pipe closes, so it never outlives a parent that was killed. An error of one log is said once a minute and tried again: a
+rolled-back log must not keep the others from being signed.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from counterfoil.store.directory import Directory
 
 COMPLAIN_EVERY_S = 60.0
 JANITOR_INTERVAL_S = 3600.0
+SILENCE_INTERVAL_S = 1.0
 
 _log = logging.getLogger("counterfoil.background")
 
@@ -70,7 +71,7 @@ def run(
     services: Services, *, checkpoint_interval_s: float, project_interval_s: float, stopping: threading.Event
 ) -> None:
     """Keep checkpoints and index until `stopping`."""
-    checkpointer, projector = services.checkpointer(), services.projector()
+    checkpointer, projector, watcher = services.checkpointer(), services.projector(), services.silence_watcher()
 
     def checkpoint() -> int:
         """One round over all logs; a log that fails is named and does not stop the others."""
@@ -84,10 +85,17 @@ def run(
         services.logs.keystore.destroy_arrival_keys(services.logs.clock.now_us())
         return 0
 
+    def watch() -> int:
+        """Notes of silence, while there is somebody left to sign and index them."""
+        if not stopping.is_set():
+            watcher.run_once()
+        return 0
+
     workers = (
         Repeated("janitor", clean_up, JANITOR_INTERVAL_S, stopping),
         Repeated("checkpoints", checkpoint, checkpoint_interval_s, stopping),
         Repeated("index", projector.run_once, project_interval_s, stopping),
+        Repeated("silence", watch, SILENCE_INTERVAL_S, stopping),
     )
     for worker in workers:
         worker.start()
@@ -107,7 +115,7 @@ def main(directory: Directory, settings: Settings, pipe: int) -> int:
 
     threading.Thread(target=wait_for_parent, name="parent", daemon=True).start()
     try:
-        services = open_services(directory)
+        services = open_services(directory, listening=True)
         try:
             run(
                 services,

@@ -16,12 +16,15 @@ from counterfoil.ingest.service import Ingest
 from counterfoil.log.accounts import Accounts
 from counterfoil.log.batch import LogInfo
 from counterfoil.log.checkpoints import Checkpointer
+from counterfoil.log.configuration import Configuration
 from counterfoil.log.heads import HeadStore
 from counterfoil.log.initialise import open_logs
 from counterfoil.log.logs import Logs
 from counterfoil.log.signing import load_signer
 from counterfoil.store.database import Database, open_index
 from counterfoil.store.directory import Directory
+from counterfoil.trails.completeness.service import Completeness
+from counterfoil.trails.completeness.watch import SilenceWatcher
 from counterfoil.trails.projector import Projector
 from counterfoil.trails.service import Trails
 from counterfoil.trails.stores import Stores
@@ -38,7 +41,9 @@ class Services:
     stores: Stores
     identity: Identity
     accounts: Accounts
+    configuration: Configuration
     trails: Trails
+    completeness: Completeness
 
     @property
     def ledger(self) -> Database:
@@ -59,9 +64,13 @@ class Services:
         """Brings the index up to the log; one at a time (the service's background process, or `reindex`)."""
         return Projector(self.ledger, self.logs.keystore, self.index)
 
+    def silence_watcher(self) -> SilenceWatcher:
+        """Raises an alarm when a producer falls silent, from now on; one at a time, as the projector."""
+        return SilenceWatcher(self.logs, self.stores, self.completeness.listening_since_us)
+
     def ingest(self, limits: Limits, threads: int) -> Ingest:
         """The service behind the OTLP endpoints."""
-        return Ingest(self.logs, limits=limits, threads=threads)
+        return Ingest(self.logs, limits=limits, threads=threads, heartbeat_s=self.configuration.heartbeat_s)
 
     def evidence(self) -> Evidence:
         """Exports, and the verifier that every bundle passes before it is released."""
@@ -80,8 +89,11 @@ class Services:
         self.ledger.dispose()
 
 
-def open_services(directory: Directory) -> Services:
-    """The services of an existing directory; schema and keys are checked first."""
+def open_services(directory: Directory, *, listening: bool = False) -> Services:
+    """The services of an existing directory; schema and keys are checked first.
+
+    `listening`: this is a service that producers reach from now on, so that nobody's earlier silence counts.
+    """
     logs = open_logs(directory)
     index = open_index(directory.index_url)
     stores = Stores(logs.ledger, logs.keystore, index)
@@ -93,5 +105,7 @@ def open_services(directory: Directory) -> Services:
         stores=stores,
         identity=Identity(logs.ledger, logs.clock),
         accounts=Accounts(logs),
+        configuration=Configuration(logs),
         trails=Trails(logs, stores),
+        completeness=Completeness(logs, stores, logs.clock.now_us() if listening else 0),
     )

@@ -26,6 +26,8 @@ BACKGROUND_ENDED = "background_ended"
 DISK_NEARLY_FULL = "disk_nearly_full"
 STORE_UNREADABLE = "store_unreadable"
 ROLLBACK_NOT_DETECTABLE = "rollback_not_detectable"
+PRODUCER_SILENT = "producer_silent"
+INDEX_UNREADABLE = "index_unreadable"
 
 TEXTS = {
     BACKGROUND_ENDED: "the background process ended: checkpoints and index are not kept; the service ends",
@@ -35,6 +37,8 @@ TEXTS = {
         "rollback of the whole directory is not detectable here without a witness: "
         "heads or keystore share the ledger's volume"
     ),
+    PRODUCER_SILENT: "a producer that did not close has not been heard of for longer than its cadence allows",
+    INDEX_UNREADABLE: "the index cannot be read now, or is being built: whether a producer is silent is not known",
     "log_rolled_back": (
         "a log is older than its last signed head: put the newer ledger back, or, if it is lost, stop the service "
         "and run `counterfoil restore declare`"
@@ -111,7 +115,19 @@ def readiness(services: Services, background_alive: bool) -> Readiness:
         state.reasons.append(Remark(_code_of(error)))
     if not services.directory.rollback_visible:
         state.warnings.append(Remark(ROLLBACK_NOT_DETECTABLE))
+    _listen(services, state)
     return state
+
+
+def _listen(services: Services, state: Readiness) -> None:
+    """Silent producers are somebody else's trouble: an operator should know, and the service stays ready."""
+    try:
+        for silence in services.completeness.silences():
+            info, first = services.logs.by_id(silence.log_id), silence.first
+            detail = f"{silence.count} silent; the longest: producer {first.producer} of writer {first.writer}"
+            state.warnings.append(Remark(PRODUCER_SILENT, info, detail))
+    except CounterfoilError:
+        state.warnings.append(Remark(INDEX_UNREADABLE))
 
 
 def _look_at(services: Services, info: LogInfo, state: Readiness) -> None:

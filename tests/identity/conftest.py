@@ -30,6 +30,7 @@ from counterfoil.identity.roles import Role
 from counterfoil.identity.router import router
 from counterfoil.identity.service import Identity
 from counterfoil.log.accounts import Accounts, NewCredential
+from counterfoil.log.configuration import Configuration
 from counterfoil.problems import install
 from tests.log.append.making import Made, check_every_log, make
 
@@ -54,6 +55,7 @@ def build_app(made: Made, accounts: Accounts) -> FastAPI:
     app.state.identity = Identity(made.logs.ledger, made.clock)
     app.state.logs = made.logs
     app.state.accounts = accounts
+    app.state.configuration = Configuration(made.logs)
 
     @app.get("/append")
     def append(principal: CanAppend) -> str:

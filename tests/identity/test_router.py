@@ -16,6 +16,8 @@ ROUTES = [
     ("GET", "/api/v1/logs", None),
     ("POST", "/api/v1/logs", {"name": "more"}),
     ("GET", "/api/v1/tenants", None),
+    ("GET", "/api/v1/logs/main/configuration", None),
+    ("POST", "/api/v1/logs/main/configuration", {"heartbeat_s": 30}),
 ]
 
 
@@ -28,7 +30,7 @@ def test_no_route_answers_without_a_key(shared: Site, method: str, path: str, bo
 @pytest.mark.parametrize("role", [Role.WRITER, Role.REVIEWER, Role.AUDITOR])
 def test_only_administrators_change_anything(shared: Site, role: Role, method: str, path: str, body: object) -> None:
     answer = shared.client.request(method, path, json=body, headers=shared.headers(role))
-    reads_logs = (method, path) == ("GET", "/api/v1/logs") and role is not Role.WRITER
+    reads_logs = method == "GET" and path.startswith("/api/v1/logs") and role is not Role.WRITER
     assert answer.status_code == (200 if reads_logs else 403)
 
 
@@ -168,3 +170,54 @@ def test_a_reason_in_the_url_is_not_taken(shared: Site) -> None:
 def test_the_tenant_shown_is_the_keys_own(shared: Site) -> None:
     answer = shared.client.get("/api/v1/tenants", headers=shared.headers(ADMIN, "other"))
     assert answer.json() == {"items": [{"name": "other"}]}
+
+
+CONFIGURATION = "/api/v1/logs/main/configuration"
+
+
+def test_the_cadence_of_a_log_is_set_and_shown(site: Site) -> None:
+    headers = site.headers(ADMIN)
+    shown = site.client.get(CONFIGURATION, headers=headers).json()
+    assert shown == {"heartbeat_s": 60, "seq": None, "recorded_at": None}
+    done = site.client.post(CONFIGURATION, json={"heartbeat_s": 30}, headers=headers)
+    assert done.status_code == 201
+    assert done.json()["heartbeat_s"] == 30
+    assert site.client.get(CONFIGURATION, headers=headers).json() == done.json()
+    mine = leaves(site.made.path, site.made.log.id)[done.json()["seq"]]
+    assert (mine["kind"], mine["writer"]) == ("configuration", site.keys["default", ADMIN].id)
+
+
+def test_a_repeated_configuration_with_its_idempotency_key_is_one_record(site: Site) -> None:
+    headers = {**site.headers(ADMIN), "Idempotency-Key": "c-1"}
+    first = site.client.post(CONFIGURATION, json={"heartbeat_s": 30}, headers=headers)
+    again = site.client.post(CONFIGURATION, json={"heartbeat_s": 30}, headers=headers)
+    assert (first.status_code, again.status_code) == (201, 201)
+    assert first.json() == again.json()
+    other = site.client.post(CONFIGURATION, json={"heartbeat_s": 31}, headers=headers)
+    assert (other.status_code, other.json()["code"]) == (409, "idempotency_conflict")
+
+
+@pytest.mark.parametrize(
+    "body", [{}, {"heartbeat_s": 0}, {"heartbeat_s": 86_401}, {"heartbeat_s": "30"}, {"heartbeat_s": 30, "more": 1}]
+)
+def test_a_configuration_that_is_none_is_refused(shared: Site, body: object) -> None:
+    answer = shared.client.post(CONFIGURATION, json=body, headers=shared.headers(ADMIN))
+    assert answer.status_code == 400
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert shared.client.get(CONFIGURATION, headers=shared.headers(ADMIN)).json()["seq"] is None
+
+
+def test_an_administrator_configures_the_logs_of_its_own_tenant_and_scope_only(site: Site) -> None:
+    headers = site.headers(ADMIN)
+    for path in ("/api/v1/logs/side/configuration", "/api/v1/logs/nowhere/configuration"):
+        for answer in (
+            site.client.get(path, headers=headers),
+            site.client.post(path, json={"heartbeat_s": 30}, headers=headers),
+        ):
+            assert (answer.status_code, answer.json()["code"]) == (404, "not_found")
+    access = site.client.post("/api/v1/logs/access/configuration", json={"heartbeat_s": 30}, headers=headers)
+    assert (access.status_code, access.json()["code"]) == (400, "bad_log")
+    site.accounts.create_log("default", "second")
+    scoped = site.accounts.create_credential("default", ADMIN, log_name="second")
+    answer = site.client.post(CONFIGURATION, json={"heartbeat_s": 30}, headers={"x-api-key": scoped.key})
+    assert (answer.status_code, answer.json()["code"]) == (404, "not_found")

@@ -75,6 +75,8 @@ class RunningService:
     made: Made
     process: subprocess.Popen[str]
     log_file: Path
+    grpc: str = ""
+    """`HOST:PORT` of OTLP/gRPC, `gRPC is off` where it is."""
     _client: httpx.Client = field(init=False)
 
     def __post_init__(self) -> None:
@@ -186,7 +188,8 @@ def launch(
             env={**os.environ, **(environment or {})},
         )
     try:
-        service = RunningService(_announced(process, log_file), made, process, log_file)
+        url, rpc = _announced(process, log_file)
+        service = RunningService(url, made, process, log_file, rpc)
         _wait_until_ready(service)
     except BaseException:
         process.kill()
@@ -215,11 +218,12 @@ def check_ledger_clean(made: Made) -> None:
     sources = Sources(
         directory.ledger_url, directory.heads, keys, directory.keystore_url, load_master_key(directory.keys)
     )
-    assert list(check_ledger(sources)) == []
+    findings = list(check_ledger(sources))
+    assert findings == [], findings[:10]
 
 
-def _announced(process: subprocess.Popen[str], log_file: Path) -> str:
-    """The URL that it prints once it listens."""
+def _announced(process: subprocess.Popen[str], log_file: Path) -> tuple[str, str]:
+    """The URL that it prints once it listens, and the address of gRPC in the line behind it."""
     deadline = time.monotonic() + START_TIMEOUT_S
     assert process.stdout is not None
     while time.monotonic() < deadline:
@@ -227,7 +231,8 @@ def _announced(process: subprocess.Popen[str], log_file: Path) -> str:
             continue
         line = process.stdout.readline()
         if line.startswith("listening on "):
-            return line.removeprefix("listening on ").strip()
+            rpc = process.stdout.readline().strip()
+            return line.removeprefix("listening on ").strip(), rpc.removeprefix("gRPC listening on ")
         if not line:
             raise AssertionError(f"the service ended with {process.wait()}: {log_file.read_text()[-3000:]}")
     raise AssertionError(f"the service did not listen within {START_TIMEOUT_S:g} s: {log_file.read_text()[-3000:]}")

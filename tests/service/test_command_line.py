@@ -28,7 +28,8 @@ from tests.service.sending import send_conversation
 # fmt: off
 COMMANDS = (
     "init", "serve", "upgrade", "key create", "key list", "key revoke", "tenant create", "tenant list", "log create",
-    "log list", "fsck", "reindex", "restore declare", "export", "policy show", "trail", "demo", "openapi",
+    "log list", "log configure", "fsck", "reindex", "restore declare", "export", "policy show", "trail",
+    "completeness", "demo", "openapi",
 )
 # fmt: on
 
@@ -262,3 +263,22 @@ def _change(file: Path, statement: str) -> None:
             connection.execute(f'DROP TRIGGER "{name}"')
         connection.execute(statement)
         connection.commit()
+
+
+def test_the_cadence_of_a_log_is_configured_and_shown(data: str) -> None:
+    assert "every 60 s, by default" in counterfoil("log", "configure", "--data", data, "main").stdout
+    done = counterfoil("log", "configure", "--data", data, "--heartbeat", "30", "main").stdout
+    shown = json.loads(counterfoil("log", "configure", "--data", data, "--json", "main").stdout)
+    assert (shown["log"], shown["heartbeat_s"]) == ("main", 30)
+    assert f"every 30 s, by record {shown['seq']} of {shown['recorded_at']}" in done
+    assert "takes no telemetry" in counterfoil("log", "configure", "--data", data, "access", expect=2).stderr
+    wrong = counterfoil("log", "configure", "--data", data, "--heartbeat", "0", "main", expect=2)
+    assert "0 is not in the range" in wrong.stderr
+
+
+def test_completeness_claims_nothing_where_nobody_was_heard(data: str) -> None:
+    assert "nothing is demonstrated" in counterfoil("completeness", "--data", data).stdout
+    shown = json.loads(counterfoil("completeness", "--data", data, "--json", "--verdict", "gaps").stdout)
+    assert (shown["items"], shown["summary"]["complete"]) == ([], False)
+    wrong = counterfoil("completeness", "--data", data, "--from", "yesterday", expect=2).stderr
+    assert "filter from" in wrong

@@ -1,4 +1,4 @@
-"""Rules over the records of a trail: what they conclude, and what they must not."""
+"""Derived fallback paths: what failed, what was done instead, and what must not be concluded."""
 
 from __future__ import annotations
 
@@ -6,71 +6,79 @@ from typing import Any
 
 import pytest
 
-from counterfoil.trails import derive
+from counterfoil.trails.derive.conclusion import PATHS, RULES, RULES_BY_NAME, Conclusion
+from counterfoil.trails.derive.fallbacks import other_model
+from counterfoil.trails.derive.tree import Told
+from tests.trails.telling import FAILED, RUN, calls, messages, model, of_kind, run, text, told, tool
 
-TRACE, PARENT = "0af7651916cd43dd8448eb211c80319c", "00f067aa0ba902b7"
-
-
-def call(seq: int, kind: str = "tool_call", **facts: Any) -> dict[str, Any]:
-    leaf = {
-        "seq": seq,
-        "kind": kind,
-        "trace_id": TRACE,
-        "span_id": f"{seq:016x}",
-        "parent_span_id": PARENT,
-        "started_at": f"2026-11-18T10:00:{seq:02}.000000000Z",
-        **facts,
-    }
-    return {key: value for key, value in leaf.items() if value is not None}
+_OTHER_RUN = "1111111111111111"
 
 
-def tool(seq: int, name: str, **facts: Any) -> dict[str, Any]:
-    return call(seq, tool={"name": name}, **facts)
-
-
-def model(seq: int, requested: str, answered: str | None = None, **facts: Any) -> dict[str, Any]:
-    names = {"requested": requested} | ({"name": answered} if answered else {})
-    return call(seq, "model_call", model=names, **facts)
-
-
-FAILED = {"status": "error"}
+def path(step: Conclusion) -> tuple[Any, ...]:
+    facts = step.facts
+    return (step.rule, step.seq, step.from_seqs[:1], facts.get("from"), facts.get("to"), facts["attempt"])
 
 
 @pytest.mark.parametrize(
-    ("leaves", "expected"),
+    ("records", "expected"),
     [
-        ([tool(1, "crm", **FAILED), tool(2, "crm")], [("tool_retry", 2, 1, "crm", "crm", 2)]),
-        ([tool(1, "crm", **FAILED), tool(2, "kb")], [("alternative_tool", 2, 1, "crm", "kb", 2)]),
-        ([model(1, "a", **FAILED), model(2, "b")], [("model_fallback", 2, 1, "a", "b", 2)]),
-        ([model(1, "a", **FAILED), model(2, "a")], [("model_retry", 2, 1, "a", "a", 2)]),
+        ([tool(1, "crm", **FAILED), tool(2, "crm")], [("tool_retry", 2, (1,), "crm", "crm", 2)]),
+        ([tool(1, "crm", **FAILED), tool(2, "kb")], [("alternative_tool", 2, (1,), "crm", "kb", 2)]),
+        ([model(1, "a", **FAILED), model(2, "b")], [("model_fallback", 2, (1,), "a", "b", 2)]),
+        ([model(1, "a", **FAILED), model(2, "a")], [("model_retry", 2, (1,), "a", "a", 2)]),
+        ([model(1, None, **FAILED), model(2, None)], [("call_replaced", 2, (1,), None, None, 2)]),
         (
             [tool(1, "crm", **FAILED), tool(2, "crm", **FAILED), tool(3, "kb")],
-            [("tool_retry", 2, 1, "crm", "crm", 2), ("alternative_tool", 3, 2, "crm", "kb", 3)],
+            [("tool_retry", 2, (1,), "crm", "crm", 2), ("alternative_tool", 3, (2,), "crm", "kb", 3)],
         ),
         ([tool(1, "crm"), tool(2, "kb")], []),
         ([tool(1, "crm", **FAILED)], []),
-        ([tool(1, "crm", **FAILED), tool(2, "crm", parent_span_id="1111111111111111")], []),
+        ([tool(1, "crm", **FAILED), tool(2, "crm", parent_span_id=_OTHER_RUN)], []),
         ([tool(1, "crm", **FAILED), tool(2, "crm", trace_id="1" * 32)], []),
         ([tool(1, "crm", parent_span_id=None, **FAILED), tool(2, "crm", parent_span_id=None)], []),
         ([tool(1, "crm", **FAILED), model(2, "a")], []),
-        ([model(1, "a", "b")], [("other_model_answered", 1, 1, "a", "b", 1)]),
+        ([model(1, "a", "b")], [("other_model_answered", 1, (), "a", "b", 1)]),
         ([model(1, "a", "b", **FAILED)], []),
     ],
 )
 def test_a_replacement_is_concluded_only_where_one_call_failed_and_its_sibling_followed(
-    leaves: list[dict[str, Any]], expected: list[tuple[Any, ...]]
+    records: list[Told], expected: list[tuple[Any, ...]]
 ) -> None:
-    for order in (leaves, leaves[::-1]):
-        found = derive.fallbacks(order)
-        assert [(s.rule, s.seq, s.failed_seq, s.origin, s.to, s.attempt) for s in found] == expected
+    assert [path(step) for step in of_kind(records, "fallback")] == expected
+
+
+def test_the_outcome_of_a_step_is_that_of_the_replacement() -> None:
+    steps = of_kind([tool(1, "crm", **FAILED), tool(2, "crm", **FAILED), tool(3, "kb")], "fallback")
+    assert [step.facts["outcome"] for step in steps] == ["failed", "ok"]
 
 
 def test_an_attempt_inside_a_call_of_another_model_is_a_fallback() -> None:
     outer = model(1, "backup")
-    inner = model(2, "primary", parent_span_id=outer["span_id"], error_type="ModelHTTPError")
-    (step,) = derive.fallbacks([inner, outer])
-    assert (step.rule, step.seq, step.failed_seq, step.origin, step.to) == ("model_fallback", 1, 2, "primary", "backup")
-    assert derive.fallbacks([model(2, "backup", parent_span_id=outer["span_id"], **FAILED), outer]) == []
+    inner = model(2, "primary", parent_span_id=outer.leaf["span_id"], error_type="ModelHTTPError")
+    (step,) = of_kind([inner, outer], "fallback")
+    assert path(step) == ("model_fallback", 1, (2,), "primary", "backup", 2)
+    assert of_kind([model(2, "backup", parent_span_id=outer.leaf["span_id"], **FAILED), outer], "fallback") == []
+
+
+def test_calls_in_different_turns_of_one_run_are_siblings() -> None:
+    turns = [told(n, "operation", name="execute_event_loop_cycle", span_id=f"{90 + n:016x}") for n in (1, 3)]
+    first = tool(2, "crm", parent_span_id=turns[0].leaf["span_id"], **FAILED)
+    second = tool(4, "kb", parent_span_id=turns[1].leaf["span_id"])
+    assert [step.rule for step in of_kind([*turns, first, second], "fallback")] == ["alternative_tool"]
+    nodes = [told(n, "operation", name="node", span_id=f"{90 + n:016x}") for n in (1, 3)]
+    assert of_kind([*nodes, first, second], "fallback") == []
+
+
+def test_a_call_in_a_frameworks_own_fallback_is_one_even_where_no_model_is_named() -> None:
+    around = told(
+        1,
+        "operation",
+        span_id=RUN,
+        parent_span_id=None,
+        says={"input": "hi", "span": {"name": "RunnableWithFallbacks"}},
+    )
+    (step,) = of_kind([around, model(2, None, **FAILED), model(3, None)], "fallback")
+    assert (step.rule, step.facts["path"]) == ("model_fallback", "model_fallback")
 
 
 @pytest.mark.parametrize(
@@ -84,12 +92,12 @@ def test_an_attempt_inside_a_call_of_another_model_is_a_fallback() -> None:
     ],
 )
 def test_a_dated_release_of_the_model_is_the_same_model(requested: str, answered: str) -> None:
-    assert derive.other_model(model(1, requested, answered)) is None
+    assert other_model(model(1, requested, answered).leaf) is None
 
 
 @pytest.mark.parametrize(("requested", "answered"), [("gpt-5", "gpt-5-mini"), ("gpt-5-mini", "gpt-5"), ("a", "b")])
 def test_a_smaller_sibling_is_another_model(requested: str, answered: str) -> None:
-    assert derive.other_model(model(1, requested, answered)) == answered
+    assert other_model(model(1, requested, answered).leaf) == answered
 
 
 @pytest.mark.parametrize(
@@ -102,52 +110,113 @@ def test_a_smaller_sibling_is_another_model(requested: str, answered: str) -> No
         ("503", "unavailable"),
         ("RateLimitError", "budget"),
         ("429", "budget"),
+        ("InputGuardrailTripwireTriggered", "guardrail"),
         ("ValueError", "error"),
     ],
 )
 def test_the_trigger_is_read_off_the_error_type(error: str, trigger: str) -> None:
-    (step,) = derive.fallbacks([tool(1, "crm", error_type=error), tool(2, "crm")])
-    assert step.trigger == trigger
+    (step,) = of_kind([tool(1, "crm", error_type=error), tool(2, "crm")], "fallback")
+    assert step.facts["trigger"] == trigger
 
 
-def test_a_parent_that_never_arrived_is_named_once() -> None:
-    gaps = derive.missing_parents([tool(1, "a"), tool(2, "b"), call(3, parent_span_id=None)])
-    assert [(gap.rule, gap.seq) for gap in gaps] == [("parent_missing", 1)]
-    assert PARENT in gaps[0].message
-    assert derive.missing_parents([tool(1, "a"), call(9, "agent_run", span_id=PARENT, parent_span_id=None)]) == []
+def test_a_result_that_says_error_fails_the_call_whatever_its_status() -> None:
+    records = [tool(1, "crm", says={"result": '{"status": "error"}'}), tool(2, "kb")]
+    assert [step.rule for step in of_kind(records, "fallback")] == ["alternative_tool"]
+    (outcome,) = of_kind(records, "outcome")
+    assert (outcome.seq, outcome.rule, outcome.facts["status"]) == (1, "tool_said_error", "failed")
 
 
-def test_a_call_without_result_is_a_gap_unless_it_failed_or_hid_its_words() -> None:
-    sent = {"arguments": "x" * 43}
-    silent = tool(1, "refund", content=sent)
-    answered = tool(2, "refund", content={**sent, "result": "y" * 43})
-    failed = tool(3, "refund", content=sent, **FAILED)
-    no_words = tool(4, "refund")
-    declared = tool(5, "refund", content=sent, absent={"result": "redacted"})
-    assert [gap.seq for gap in derive.missing_results([silent, answered, failed, no_words, declared])] == [1]
+ENDINGS: dict[str, tuple[list[Told], tuple[Any, ...]]] = {
+    "the agent answered all the same": (
+        [run(0, "triage", 9), tool(1, "crm", **FAILED), model(2, says={"output": messages(text("Sorry, later."))})],
+        ("answered_after_failure", "degraded_answer", 2, "answer"),
+    ),
+    "the agent asked back": (
+        [run(0, "triage", 9), tool(1, "crm", **FAILED), model(2, says={"output": messages(text("Your number?"))})],
+        ("asked_back_after_failure", "clarification", 2, "answer"),
+    ),
+    "the run failed too": (
+        [run(0, "triage", 9, **FAILED), tool(1, "crm", **FAILED)],
+        ("aborted_after_failure", "abort", 0, None),
+    ),
+    "the agent handed over": (
+        [run(0, "triage", 9), tool(1, "crm", **FAILED), tool(3, "transfer_to_billing")],
+        ("transfer_after_failure", "agent_transfer", 3, "billing"),
+    ),
+    "the agent handed over to people": (
+        [run(0, "triage", 9), tool(1, "crm", **FAILED), tool(3, "escalate_to_human")],
+        ("transfer_after_failure", "human_escalation", 3, "human"),
+    ),
+    "another agent ran next": (
+        [run(0, "triage", 2), tool(1, "crm", **FAILED), run(3, "billing", 9, span=_OTHER_RUN)],
+        ("transfer_after_failure", "agent_transfer", 3, "billing"),
+    ),
+    "the run stopped to ask a person": (
+        [run(0, "triage", 9), tool(1, "crm", **FAILED), tool(3, "refund", error_type="GraphInterrupt")],
+        ("person_asked_after_failure", "human_escalation", 3, "human"),
+    ),
+}
 
 
-def test_what_the_sdk_dropped_is_a_gap() -> None:
-    (gap,) = derive.cut_by_sdk(4, {"span": {"droppedAttributesCount": 3, "droppedEventsCount": 0}})
-    assert (gap.seq, gap.message) == (4, "the producer's SDK dropped 3 attributes before sending")
-    assert derive.cut_by_sdk(4, {"span": {}}) == derive.cut_by_sdk(4, {"span": "?"}) == []
+@pytest.mark.parametrize("name", ENDINGS)
+def test_a_failure_that_no_call_replaced_ends_in(name: str) -> None:
+    records, expected = ENDINGS[name]
+    (step,) = of_kind(records, "fallback")
+    assert (step.rule, step.facts["path"], step.seq, step.facts.get("to")) == expected
+    assert step.from_seqs == (1,)
 
 
-@pytest.mark.parametrize(
-    ("result", "said"),
-    [
-        ('{"status": "error", "detail": "no such order"}', "status error"),
-        ('{"error": {"code": 5}}', "an error object"),
-        ('{"isError": true}', "isError"),
-        ({"status": "FAILED"}, "status FAILED"),
-        ('{"status": "ok"}', None),
-        ('{"error": ""}', None),
-        ("{not json", None),
-        ("error", None),
-        ("[1]", None),
-        (None, None),
-    ],
-)
-def test_a_tool_that_says_error_without_failing_is_marked(result: object, said: str | None) -> None:
-    assert derive.said_error(tool(1, "crm"), {"result": result}) == said
-    assert derive.said_error(tool(1, "crm", **FAILED), {"result": result}) is None
+def test_a_graph_that_calls_tools_in_nodes_of_their_own_hands_over_after_a_failure() -> None:
+    nodes = [told(n, "operation", span_id=f"{n:x}" * 16, parent_span_id=None) for n in (3, 7)]
+    moving = {"output": messages(calls("transfer_to_billing", "c2"))}
+    turns = [
+        model(1, says={"output": messages(calls("crm", "c1"), calls("kb", "c0"))}),
+        model(5, says=moving, parent_span_id=_OTHER_RUN),
+    ]
+    runs = [run(0, "triage", 2), run(4, "triage", 6, span=_OTHER_RUN)]
+    failed = tool(3, "crm", parent_span_id="3" * 16, **FAILED)
+    moved = tool(7, "transfer_to_billing", parent_span_id="7" * 16)
+    acts = [Told({**one.leaf, "seq": one.seq + 10, "span_id": f"{one.seq + 10:016x}"}) for one in (failed, moved)]
+    records = [*nodes, *turns, *runs, *acts]
+    (step,) = of_kind(records, "fallback")
+    assert (step.rule, step.seq, step.from_seqs, step.facts["to"]) == ("transfer_after_failure", 17, (13,), "billing")
+    other = tool(6, "kb", parent_span_id="3" * 16)
+    assert "transfer_after_failure" not in [step.rule for step in of_kind([*records, other], "fallback")]
+
+
+def test_an_agent_that_tells_its_own_path_is_not_second_guessed() -> None:
+    reported = told(2, "fallback", fallback={"trigger": "error", "from": "crm", "to": "rules"})
+    records = [run(0, "triage", 9), tool(1, "crm", **FAILED), model(3)]
+    assert of_kind([*records, reported], "fallback") == []
+    assert len(of_kind(records, "fallback")) == 1
+
+
+def test_a_model_that_refuses_is_a_path_of_its_own() -> None:
+    filtered = [{"role": "assistant", "parts": [], "finish_reason": "content_filter"}, *messages(text("No."))]
+    refused = messages({"type": "refusal", "content": "I cannot"})
+    for output in ([{**filtered[1], "finish_reason": "content_filter"}], refused):
+        (step,) = of_kind([model(1, says={"output": output})], "fallback")
+        assert (step.rule, step.facts["path"], step.facts["trigger"]) == ("model_refused", "refusal", "policy")
+
+
+def test_an_interrupt_is_a_pause_and_no_failure() -> None:
+    paused = tool(1, "refund", status="error", error_type="langgraph.errors.GraphInterrupt")
+    assert of_kind([run(0, "triage", 9), paused, tool(2, "refund")], "fallback") == []
+    (asked,) = of_kind([run(0, "triage", 9), paused], "oversight")
+    assert (asked.rule, asked.seq) == ("approval_requested", 1)
+
+
+def test_every_rule_is_in_the_table_once_and_every_fallback_has_its_path() -> None:
+    assert len(RULES_BY_NAME) == len(RULES)
+    named = {rule.name for rule in RULES if rule.kind == "fallback"}
+    assert named == PATHS.keys() | {"transfer_after_failure"}
+    assert all(len(rule.name) <= 32 for rule in RULES)
+
+
+def test_spans_that_name_each_other_as_parents_end_nothing_badly() -> None:
+    one = told(1, "agent_run", span_id="a" * 16, parent_span_id="b" * 16, name="invoke_agent", agent={"name": "x"})
+    other = told(2, "tool_call", span_id="b" * 16, parent_span_id="a" * 16, tool={"name": "crm"}, **FAILED)
+    assert of_kind([one, other], "decision")
+    assert (
+        of_kind([tool(3, "crm", says={"arguments": "{}", "output": calls("crm")})], "gap")[0].rule == "parent_missing"
+    )

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
 import orjson
 import pytest
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from counterfoil.core.errors import InputError
@@ -16,20 +21,24 @@ PROTOBUF = "application/x-protobuf"
 TRACES = sorted(path.name.removesuffix(".bin") for path in AGENT_SPANS.glob("*.bin") if ".logs" not in path.name)
 
 
+def items_of(request: Any) -> Iterator[tuple[Any, Any, Any]]:
+    """Every item of a request with its resource and scope, in order."""
+    for resource in getattr(request, "resource_spans", None) or request.resource_logs:
+        for scope in getattr(resource, "scope_spans", None) or resource.scope_logs:
+            for item in getattr(scope, "spans", None) or scope.log_records:
+                yield item, resource.resource, scope.scope
+
+
 def test_every_item_of_every_framework_comes_back_as_the_same_message(site: Site) -> None:
     for name in TRACES:
         sent: dict[bytes, bytes] = {}
         answers = site.send_file(name)
-        files = [(AGENT_SPANS / f"{name}.bin", decode_traces)]
+        files: list[tuple[Path, Any, Any]] = [(AGENT_SPANS / f"{name}.bin", ExportTraceServiceRequest, decode_traces)]
         events = AGENT_SPANS / f"{name}.logs.bin"
         if events.exists():
-            files.append((events, decode_logs))
-        for (file, decode), answer in zip(files, answers, strict=True):
-            items = [
-                (item, group.resource, group.scope)
-                for group in decode(file.read_bytes(), PROTOBUF).groups
-                for item in group.items
-            ]
+            files.append((events, ExportLogsServiceRequest, decode_logs))
+        for (file, message, decode), answer in zip(files, answers, strict=True):
+            items = list(items_of(message.FromString(file.read_bytes())))
             assert len(items) == len(answer.seqs)
             for (item, resource, scope), given in zip(items, answer.seqs, strict=True):
                 assert given is not None

@@ -315,7 +315,10 @@ def test_a_trail_is_told_and_recorded(served: Served) -> None:
     assert body["interaction"]["id"] == "conv-77"
     assert body["total"] == len([step for step in body["steps"] if step["basis"] == "reported"])
     derived = [step for step in body["steps"] if step["basis"] == "derived"]
-    assert [step["rule"] for step in derived] == ["alternative_tool"]
+    assert [step["rule"] for step in derived if step["kind"] == "fallback"] == ["transfer_after_failure"]
+    topics = {topic["topic"]: topic["basis"] for topic in body["topics"]}
+    assert (topics["agents"], topics["handoffs"], topics["oversight"]) == ("reported", "derived", "absent")
+    assert body["interaction"]["log"] == "main"
     assert served.get("/api/v1/interactions/conv-77").json() == body
     access = served.accesses()[-1]["access"]
     assert access == {

@@ -212,13 +212,18 @@ def test_derived_finds_what_nobody_reported(site: Site) -> None:
         ]
     )
     assert site.search(fallback="any").items == []
-    for parameters in ({}, {"fallback": "any"}, {"fallback": "timeout"}):
+    for parameters in ({"rule": "tool_retry"}, {"fallback": "any"}, {"fallback": "timeout"}):
         (item,) = site.search(derived="true", **parameters).items
-        assert item.rules == ("tool_retry",)
+        assert item.rules == ("called_tool", "tool_retry")
         assert item.leaf["status"] == "ok"
     assert site.search(derived="true", fallback="budget").items == []
+    assert len(site.search(derived="true", outcome="crm").items) == 2
+    assert len(site.search(rule=["tool_retry", "called_tool"]).items) == 2
+    assert site.search(derived="true", decision_type="tool_call", fallback="timeout").items == [item]
+    assert site.search(derived="true", decision_type="answer").items == []
+    assert site.search(decision_type="tool_call").items == []
     (plain,) = site.search(kind="tool_call", status="ok").items
-    assert plain.rules == ("tool_retry",)
+    assert plain.rules == ("called_tool", "tool_retry")
 
 
 def test_a_retry_that_arrives_later_is_concluded_all_the_same(site: Site) -> None:
@@ -233,13 +238,16 @@ def test_a_retry_that_arrives_later_is_concluded_all_the_same(site: Site) -> Non
             started_at=f"2026-11-18T10:00:0{number}.000000000Z",
         )
 
+    def replacing() -> list[str]:
+        return [item.leaf["model"]["requested"] for item in site.search(rule="model_fallback").items]
+
     site.send([call(1, "error")])
     assert site.search(derived="true").items == []
     site.send([call(3, "ok")])
-    assert [item.leaf["model"]["requested"] for item in site.search(derived="true").items] == ["m-3"]
+    assert replacing() == ["m-3"]
     # One that began between the two turns out to be the replacement; the other is none any more.
     site.send([call(2, "ok")])
-    assert [item.leaf["model"]["requested"] for item in site.search(derived="true").items] == ["m-2"]
+    assert replacing() == ["m-2"]
 
 
 def test_a_superseded_record_stays_and_is_marked(site: Site) -> None:
@@ -266,6 +274,8 @@ def test_a_superseded_record_stays_and_is_marked(site: Site) -> None:
         ([("order", "random")], "bad_filter_value", "order"),
         ([("q", '"')], "bad_query", "q"),
         ([("derived", "yes")], "bad_filter_value", "derived"),
+        ([("rule", "guess")], "bad_filter_value", "rule"),
+        ([("rule", "parent_missing")], "bad_filter_value", "rule"),
         ([("from", "yesterday")], "bad_filter_value", "from"),
         ([("started_from", "yesterday")], "bad_filter_value", "started_from"),
         ([("from", "2026-01-01T00:00:00Z"), ("from", "2026-01-02T00:00:00Z")], "bad_filter_value", "from"),
@@ -301,6 +311,10 @@ COMMONEST: dict[str, dict[str, str]] = {
     "failures": {"status": "error"},
     "a customer": {"subject": "jane"},
     "what was concluded": {"derived": "true"},
+    "concluded fallbacks by trigger": {"derived": "true", "fallback": "timeout"},
+    "concluded refusals": {"derived": "true", "oversight": "reject"},
+    "what was concluded to be chosen": {"derived": "true", "outcome": "crm"},
+    "what a rule concluded": {"rule": "tool_retry"},
     "an agent's decisions in a region": {"agent": "triage", "kind": "decision", "region": "eu"},
 }
 WALKED = {
@@ -316,7 +330,11 @@ WALKED = {
     "one word": "VIRTUAL TABLE INDEX",
     "failures": "ix_records_failed",
     "a customer": "ix_records_subject",
-    "what was concluded": "INTEGER PRIMARY KEY",
+    "what was concluded": "PRIMARY KEY",
+    "concluded fallbacks by trigger": "ix_derived_kind",
+    "concluded refusals": "ix_derived_kind",
+    "what was concluded to be chosen": "ix_derived_kind",
+    "what a rule concluded": "ix_derived_rule",
     "an agent's decisions in a region": "ix_records_",
 }
 

@@ -93,6 +93,12 @@ _VARIABLES = "\b\nSettings as variables:\n" + "\n".join(f"  {name}" for name in 
     help="Port for OTLP/HTTP, API and tiles; 0 takes a free one.  [default: 4318]",
 )
 @click.option(
+    "--grpc-port",
+    type=click.IntRange(0, 65535),
+    help="Port for OTLP/gRPC; 0 takes a free one.  [default: 4317, or a free one with --port 0]",
+)
+@click.option("--no-grpc", is_flag=True, help="Serve OTLP over HTTP alone.")
+@click.option(
     "--open-tiles", is_flag=True, default=None, help="Serve tiles to anyone without a key; never of access logs."
 )
 def serve(
@@ -101,6 +107,8 @@ def serve(
     keystore: Path | None,
     host: str | None,
     port: int | None,
+    grpc_port: int | None,
+    no_grpc: bool,
     open_tiles: bool | None,
 ) -> None:
     """Run the service on a directory until it is told to stop (SIGTERM or Ctrl-C), then drain and end with status 0.
@@ -109,13 +117,22 @@ def serve(
 
     Every setting can also come from COUNTERFOIL_<NAME> or from the TOML file that COUNTERFOIL_CONFIG names; the command
     line wins. The names are below, meanings and defaults in docs/operations.md. Prints `listening on URL` once requests
-    are answered.
+    are answered, and where gRPC listens.
 
     \b
     counterfoil serve --data ./audit --port 4318
     """
     from counterfoil.serving import serve_directory
 
-    given = {"data": data, "heads": heads, "keystore": keystore, "host": host, "port": port, "open_tiles": open_tiles}
+    given = {
+        "data": data,
+        "heads": heads,
+        "keystore": keystore,
+        "host": host,
+        "port": port,
+        "grpc_port": grpc_port,
+        "grpc": False if no_grpc else None,
+        "open_tiles": open_tiles,
+    }
     settings = Settings.model_validate(Settings().model_dump() | {k: v for k, v in given.items() if v is not None})
     sys.exit(serve_directory(Directory.at(data, heads=settings.heads, keystore=settings.keystore), settings))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from counterfoil.core.checkpoint import open_checkpoint
 from counterfoil.core.encoding import encode_base64, format_time_us
 from counterfoil.core.note import parse_vkey
 from counterfoil.identity.roles import Role
+from counterfoil.log.configuration import MAX_HEARTBEAT_S, MIN_HEARTBEAT_S
 from counterfoil.log.records import head
 
 
@@ -124,6 +126,46 @@ def log_list(data: Path, heads: Path | None, keystore: Path | None, as_json: boo
         click.echo(
             f"{row['tenant']}/{row['name']}  {row['records']} records, signed up to {row['tree_size']}\n  {row['vkey']}"
         )
+
+
+@log.command("configure")
+@data_options
+@click.option("--tenant", "tenant_name", default="default", show_default=True, help="Tenant of the log.")
+@click.option(
+    "--heartbeat",
+    "heartbeat_s",
+    type=click.IntRange(MIN_HEARTBEAT_S, MAX_HEARTBEAT_S),
+    help="Seconds between heartbeats of its producers.",
+)
+@json_option
+@click.argument("name")
+def log_configure(
+    data: Path,
+    heads: Path | None,
+    keystore: Path | None,
+    tenant_name: str,
+    heartbeat_s: int | None,
+    as_json: bool,
+    name: str,
+) -> None:
+    """Set the cadence at which a log wants to hear from its producers, or show it. It works beside a running service.
+
+    The setting is a record of the log and of the access log.
+
+    \b
+    counterfoil log configure --data ./audit --heartbeat 30 main
+    """
+    with services_of(data, heads, keystore) as services:
+        info = services.log_named(tenant_name, name)
+        if heartbeat_s is None:
+            found = services.configuration.heartbeat_of(info.tenant_id, info.name)
+        else:
+            found = services.configuration.set_heartbeat(info, heartbeat_s)
+    if as_json:
+        print_json({"log": info.name, **asdict(found)})
+        return
+    where = "by default" if found.seq is None else f"by record {found.seq} of {found.recorded_at}"
+    click.echo(f"{info.tenant}/{info.name}: a heartbeat every {found.heartbeat_s} s, {where}.")
 
 
 @key.command("create")

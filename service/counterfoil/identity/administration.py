@@ -108,3 +108,26 @@ class LogList(Protocol):
 
     def all(self, tenant_id: int | None = None) -> Sequence[LogLike]:
         """Every log of one tenant."""
+
+
+class HeartbeatLike(Protocol):
+    """The cadence of heartbeats in force in a log, and the record that set it, if one did."""
+
+    @property
+    def heartbeat_s(self) -> int: ...
+    @property
+    def seq(self) -> int | None: ...
+    @property
+    def recorded_at(self) -> str | None: ...
+
+
+class LogSettings(Protocol):
+    """What a log is configured to."""
+
+    def heartbeat_of(self, tenant_id: int, name: str) -> HeartbeatLike:
+        """The cadence of a tenant's log, by its short name."""
+
+    def set_heartbeat_of(
+        self, tenant_id: int, name: str, heartbeat_s: int, *, by: str | None, idempotency_key: str | None
+    ) -> HeartbeatLike:
+        """Set it; a record of the log says so."""

@@ -10,11 +10,11 @@ import re
 from datetime import datetime
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi import APIRouter, Depends, Header, Query, Request, Response
 
 from counterfoil.core.encoding import decode_base64url, encode_base64url, format_time_us
 from counterfoil.core.errors import EvidenceError
-from counterfoil.identity.administration import Administration, LogList
+from counterfoil.identity.administration import Administration, LogList, LogSettings
 from counterfoil.identity.permissions import CanConfigure, CanReadCounts
 from counterfoil.identity.principal import Principal
 from counterfoil.identity.schemas import (
@@ -22,6 +22,8 @@ from counterfoil.identity.schemas import (
     KeyPage,
     KeyRequest,
     Log,
+    LogConfiguration,
+    LogConfigurationRequest,
     LogPage,
     LogRequest,
     NewKey,
@@ -50,8 +52,15 @@ def get_logs(request: Request) -> LogList:
     return logs
 
 
+def get_configuration(request: Request) -> LogSettings:
+    """What logs are configured to."""
+    configuration: LogSettings = request.app.state.configuration
+    return configuration
+
+
 Accounts = Annotated[Administration, Depends(get_accounts)]
 Logs = Annotated[LogList, Depends(get_logs)]
+Configuration = Annotated[LogSettings, Depends(get_configuration)]
 
 
 @router.get("/keys", summary="List keys")
@@ -135,6 +144,33 @@ def create_log(principal: CanConfigure, accounts: Accounts, wanted: LogRequest) 
     return Log.of(made)
 
 
+@router.get("/logs/{log}/configuration", summary="What a log is configured to")
+def read_configuration(
+    principal: CanReadCounts, logs: Logs, configuration: Configuration, log: str
+) -> LogConfiguration:
+    """The cadence at which producers of this log send heartbeats, and the record that set it."""
+    _check_own(principal, logs, log)
+    return LogConfiguration.of(configuration.heartbeat_of(principal.tenant_id, log))
+
+
+@router.post("/logs/{log}/configuration", status_code=201, summary="Configure a log")
+def configure_log(
+    principal: CanConfigure,
+    logs: Logs,
+    configuration: Configuration,
+    log: str,
+    wanted: LogConfigurationRequest,
+    idempotency_key: Annotated[str | None, Header(max_length=128)] = None,
+) -> LogConfiguration:
+    """A record of the log itself, and one of the access log. Producers learn of it with their next request."""
+    _check_own(principal, logs, log)
+    by = principal.credential_id
+    done = configuration.set_heartbeat_of(
+        principal.tenant_id, log, wanted.heartbeat_s, by=by, idempotency_key=idempotency_key
+    )
+    return LogConfiguration.of(done)
+
+
 @router.get("/tenants", summary="Show the tenant")
 def list_tenants(principal: CanConfigure) -> TenantPage:
     """The tenant of the key; no key sees another one's."""
@@ -146,6 +182,13 @@ def _own_log(principal: Principal, logs: LogList) -> str | None:
     if principal.log_id is None:
         return None
     return next((log.name for log in logs.all(principal.tenant_id) if log.id == principal.log_id), "")
+
+
+def _check_own(principal: Principal, logs: LogList, name: str) -> None:
+    """404 for every log but its own, where the key is for one log only."""
+    own = _own_log(principal, logs)
+    if own is not None and own != name:
+        raise not_found("this log")
 
 
 def _parse_cursor(cursor: str | None) -> tuple[int, str] | None:

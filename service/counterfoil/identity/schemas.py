@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field
 
 from counterfoil.core.encoding import format_time_us
-from counterfoil.identity.administration import CredentialLike, LogLike
+from counterfoil.identity.administration import CredentialLike, HeartbeatLike, LogLike
 from counterfoil.identity.roles import Role
 
 ShortName = Annotated[str, Field(min_length=1, max_length=63, examples=["main"])]
@@ -114,6 +114,27 @@ class LogPage(BaseModel):
     """Every log of the tenant that the key may see."""
 
     items: list[Log]
+
+
+class LogConfigurationRequest(_Closed):
+    """What a log is to be configured to."""
+
+    heartbeat_s: Annotated[
+        int, Field(strict=True, ge=1, le=86_400, examples=[60], description="Seconds between heartbeats of producers.")
+    ]
+
+
+class LogConfiguration(BaseModel):
+    """What a log is configured to."""
+
+    heartbeat_s: int = Field(description="Seconds between heartbeats of a producer of this log.")
+    seq: int | None = Field(description="The record of the log that set it; null where it is the default.")
+    recorded_at: str | None
+
+    @classmethod
+    def of(cls, heartbeat: HeartbeatLike) -> LogConfiguration:
+        """The setting as an answer."""
+        return cls(heartbeat_s=heartbeat.heartbeat_s, seq=heartbeat.seq, recorded_at=heartbeat.recorded_at)
 
 
 class Tenant(BaseModel):

@@ -1,7 +1,11 @@
-"""One block of records as rows of the index: numbers given out, interactions counted, everything written at once.
+"""One block of records as rows of the index: numbers given out, interactions counted, traces joined, rules applied,
+everything written at once.
 
 The rows are a function of the records alone, in order; where one block ends and the next begins leaves no trace in
 them. Look-ups go out once a block, not once a record.
+
+Content is opened for rules only where they can need it: records of the kinds that rules read, of traces in which no
+decision was reported before them. An agent that says what it decides is not second-guessed, and costs nothing here.
 """
 
 from __future__ import annotations
@@ -9,12 +13,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, select
+from sqlalchemy import Connection, bindparam
 
 from counterfoil.store.bulk import insert_rows
-from counterfoil.trails import derive, fulltext
+from counterfoil.trails import fulltext, joins
 from counterfoil.trails.census import (
-    Census,
     Links,
     Trace,
     count,
@@ -24,14 +27,16 @@ from counterfoil.trails.census import (
     write_interactions,
     write_traces,
 )
-from counterfoil.trails.facts import Facts, parse_leaf, read_facts, words_of
+from counterfoil.trails.completeness.follow import follow_producers
+from counterfoil.trails.conclusions import ReadLeaf, ReadWords, TraceRecords, read_block, write_conclusions
+from counterfoil.trails.derive.fallbacks import is_of_interest
+from counterfoil.trails.derive.others import lacks_result
+from counterfoil.trails.derive.reading import NOTHING, Reading
+from counterfoil.trails.facts import Facts, read_facts, words_of
 from counterfoil.trails.numbers import Counters, NameCodes
-from counterfoil.trails.tables import CODED, derived, record_id, records, seq_of
+from counterfoil.trails.open_ends import OpenEnds
+from counterfoil.trails.tables import CODED, record_id, records
 
-MAX_DERIVED_OVER = 512
-"""Records of one trace (its first) that rules are applied to when they are indexed."""
-
-ReadLeaf = Callable[[int], bytes]
 ContentWords = Callable[[Sequence[tuple[int, dict[str, Any]]]], dict[int, str]]
 
 _RECORD_COLUMNS = ("id", "recorded_us", "started_us", "interaction", "trace", "status", *CODED)
@@ -46,25 +51,41 @@ def write_block(
     codes_of: NameCodes,
     read_leaf: ReadLeaf,
     content_words: ContentWords | None,
+    read_words: ReadWords,
 ) -> None:
     """Write the rows of the records `first_seq`… in the transaction of `connection`.
 
     `read_leaf` reads another record of the same log (for rules over a whole trace); `content_words` gives the words of
-    opened content, None where the log opens none.
+    opened content, None where the log opens none; `read_words` reads the content that rules need.
     """
     block = [read_facts(leaf) for leaf in leaves]
     codes = codes_of.assign(connection, _texts(block), counters)
-    found = look_up(connection, log_id, block)
+    linked = [trace_id for facts in block if "links" in facts.leaf for trace_id in joins.linked_traces(facts.leaf)]
+    found = look_up(connection, log_id, block, linked)
+    readings = read_block(block, first_seq, found, read_words)
+    said = [readings.get(first_seq + offset, NOTHING) for offset in range(len(block))]
+    ends = OpenEnds(connection, log_id, found, block, said)
     links: Links = set()
     rows = []
     superseded = []
-    untraced: list[dict[str, Any]] = []
+    told: dict[int, TraceRecords] = {}
     for offset, facts in enumerate(block):
         seq = first_seq + offset
-        trace = trace_of(found, facts, counters)
-        interaction = interaction_of(found, facts, trace, seq, counters)
+        reading = said[offset]
+        trace = trace_of(found, facts.trace_id, counters)
+        group = None if trace is None else joins.find(found, trace)
+        interaction = interaction_of(found, facts, trace, group, seq, counters)
         if interaction is not None:
             count(interaction, facts, seq, codes, links, log_id)
+        if trace is not None:
+            _note(trace, facts, reading, codes)
+            told.setdefault(trace.number, TraceRecords(trace, [])).offsets.append(offset)
+            if "links" in facts.leaf:
+                for trace_id in joins.linked_traces(facts.leaf):
+                    other = trace_of(found, trace_id, counters)
+                    if other is not None:
+                        joins.unite(found, trace, other)
+            ends.meet(facts, reading, trace)
         rows.append(
             (
                 record_id(log_id, seq),
@@ -78,14 +99,29 @@ def write_block(
         )
         if facts.supersedes is not None:
             superseded.append((seq, record_id(log_id, facts.supersedes)))
-        if derive.is_call(facts.leaf):
-            _note_call(facts.leaf, trace, untraced)
     insert_rows(connection, records, _RECORD_COLUMNS, rows)
     _mark_superseded(connection, superseded)
     write_traces(connection, log_id, found)
+    ends.write()
     write_interactions(connection, log_id, found, links)
     _write_words(connection, log_id, first_seq, block, content_words)
-    _write_derived(connection, log_id, first_seq, block, found, untraced, read_leaf)
+    write_conclusions(connection, log_id, first_seq, block, readings, told, read_leaf, read_words)
+    follow_producers(connection, log_id, first_seq, block, read_leaf)
+
+
+def _note(trace: Trace, facts: Facts, reading: Reading, codes: dict[str | None, int | None]) -> None:
+    """What a record adds to what rules have to look at in its trace."""
+    leaf = facts.leaf
+    traits = trace.traits | joins.traits_of(facts, reading, failed=is_of_interest(leaf))
+    if leaf["kind"] == "tool_call" and lacks_result(leaf):
+        traits |= joins.TELLING
+    elif leaf["kind"] == "agent_run" and (agent := codes[facts.coded[1]]) is not None:
+        if trace.agent is None:
+            trace.agent, trace.changed = agent, True
+        elif trace.agent != agent:
+            traits |= joins.OTHER_AGENT
+    if traits != trace.traits:
+        trace.traits, trace.changed = traits, True
 
 
 def _texts(block: Sequence[Facts]) -> dict[str, None]:
@@ -103,18 +139,7 @@ def _texts(block: Sequence[Facts]) -> dict[str, None]:
     return texts
 
 
-def _note_call(leaf: dict[str, Any], trace: Trace | None, untraced: list[dict[str, Any]]) -> None:
-    """Remember what rules have to look at: traces with a call in this block, and calls without a trace."""
-    if trace is None:
-        untraced.append(leaf)
-        return
-    trace.called = True
-    if not trace.curious and derive.is_of_interest(leaf):
-        trace.curious = trace.changed = True
-
-
 _SUPERSEDED = records.update().where(records.c.id == bindparam("record")).values(superseded_by=bindparam("by"))
-_STALE = derived.delete().where(derived.c.id == bindparam("record"))
 
 
 def _mark_superseded(connection: Connection, superseded: Sequence[tuple[int, int]]) -> None:
@@ -134,45 +159,5 @@ def _write_words(
         [
             (first_seq + offset, words_of(facts.leaf), opened.get(first_seq + offset, ""))
             for offset, facts in enumerate(block)
-        ],
-    )
-
-
-def _write_derived(
-    connection: Connection,
-    log_id: int,
-    first_seq: int,
-    block: Sequence[Facts],
-    found: Census,
-    untraced: Sequence[dict[str, Any]],
-    read_leaf: ReadLeaf,
-) -> None:
-    """Apply the rules again to every trace that got a call, where one of its calls failed now or before."""
-    steps = derive.fallbacks(untraced)
-    stale: list[dict[str, int]] = []
-    for trace in found.traces.values():
-        if not (trace.called and trace.curious):
-            continue
-        between = records.c.id.between(record_id(log_id, 0), record_id(log_id + 1, 0) - 1)
-        first = select(records.c.id).where(records.c.trace == trace.number, between)
-        rows = connection.execute(first.order_by(records.c.id).limit(MAX_DERIVED_OVER)).all()
-        leaves = []
-        for (identifier,) in rows:
-            seq = seq_of(identifier)
-            leaves.append(block[seq - first_seq].leaf if seq >= first_seq else parse_leaf(read_leaf(seq)))
-            stale.append({"record": identifier})
-        steps += derive.fallbacks(leaves)
-    conclusions: dict[int, list[derive.Fallback]] = {}
-    for step in steps:
-        conclusions.setdefault(step.seq, []).append(step)
-    if stale:
-        connection.execute(_STALE, stale)
-    insert_rows(
-        connection,
-        derived,
-        ("id", "rules", "trigger"),
-        [
-            (record_id(log_id, seq), " ".join(sorted({step.rule for step in of})), of[0].trigger)
-            for seq, of in sorted(conclusions.items())
         ],
     )

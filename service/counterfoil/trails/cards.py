@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from counterfoil.trails.canvas import Canvas, clean
+from counterfoil.trails.canvas import Canvas, Lane, clean
+from counterfoil.trails.derive.names import is_interrupt
 from counterfoil.trails.steps import NOT_REPORTED, Alternative, Step, Why
 
 _SOURCES = {
@@ -18,6 +19,10 @@ _SOURCES = {
     "human": "written by a person",
     "none": "no source",
     "reasoning_part": "the model's reasoning",
+    "text_before_call": "said before the call",
+    "rationale": "stated by the producer",
+    "handoff_arguments": "in the handoff's arguments",
+    "answer": "the answer that came from outside",
 }
 _CAPTURED = {"before_action": "before the action", "after_action": "after the action"}
 VERDICTS = {
@@ -39,16 +44,77 @@ def draw_step(canvas: Canvas, step: Step, given_before: Step | None) -> None:
     for said in step.said:
         if said.role == "user" and step.linked is None:
             canvas.event("", "customer", f"“{clean(said.text)}”")
-    if step.kind == "handoff":
+    if step.basis == "derived" and step.kind in _DERIVED:
+        _derived(canvas, step)
+    elif step.kind == "handoff":
         _handoff(canvas, step, given_before)
     else:
         _FORMS.get(step.kind, _other)(canvas, step)
+    for name, added in step.concluded.items():
+        if name != "agent":  # told where the agent is named
+            canvas.note(f"{name}: {clean(added['value'])}   [derived: {added['rule']}]")
     for gap in step.gaps:
         canvas.note(f"⚠ {clean(gap['message'])}   [derived: {gap['rule']}]")
     if step.superseded_by is not None:
         canvas.note(f"superseded by #{step.superseded_by}")
     if step.linked is not None:
         canvas.note(f"[linked interaction {clean(step.linked)}]")
+
+
+def _derived(canvas: Canvas, step: Step) -> None:
+    """A decision, handoff, approval or guardrail verdict that nobody reported as such: a line and its reasons."""
+    facts = step.facts
+    lane, text = _DERIVED[step.kind](step)
+    canvas.event(_time(step), lane, text)
+    if step.why is not None and step.why.rationale is not None:
+        source = _SOURCES.get(step.why.source or "", str(step.why.source))
+        canvas.note(f"because “{clean(step.why.rationale)}” — {source}", indent=4)
+    elif step.why is not None and step.why.state != NOT_REPORTED:
+        canvas.note(f"why: [{step.why.state}]", indent=4)
+    at = ", ".join(f"#{seq}" for seq in sorted({step.seq, *step.from_seqs}))
+    framework = f", a sentence of {facts['framework']}" if "framework" in facts else ""
+    canvas.note(f"[derived: {step.rule}, from {at}{framework}; nobody reported it]", indent=4)
+
+
+def _derived_decision(step: Step) -> tuple[Lane, str]:
+    facts = step.facts
+    chosen = clean(facts.get("outcome", "?"))
+    match facts["type"]:
+        case "tool_call":
+            text = f"to call {chosen}"
+        case "handoff":
+            text = f"to hand over to {chosen}"
+        case _:
+            text = f"to {chosen}"
+    return "agent", f"◇ {_agent(step)} decides {text}"
+
+
+def _derived_handoff(step: Step) -> tuple[Lane, str]:
+    facts = step.facts
+    kind = facts.get("to_kind", NOT_REPORTED)
+    lane: Lane = "handover" if kind == "human" else "agent"
+    return lane, f"⇢ handoff {facts.get('state', '')}: {_agent(step)} to {clean(facts.get('to', '?'))} ({kind})"
+
+
+def _derived_oversight(step: Step) -> tuple[Lane, str]:
+    facts = step.facts
+    of = clean(facts.get("tool") or facts.get("of") or "a call")
+    if step.rule == "approval_requested":
+        return "handover", f"⇢ {_agent(step)} asks a person to approve {of}"
+    verdict = {"approve": "approves", "reject": "REFUSES"}.get(facts.get("verdict", ""), "answers")
+    return "takeover", f"a person ({NOT_REPORTED}) {verdict} {of}"
+
+
+def _derived_guardrail(step: Step) -> tuple[Lane, str]:
+    return "agent", f"■ guardrail: {step.facts.get('verdict', NOT_REPORTED)}"
+
+
+_DERIVED: dict[str, Callable[[Step], tuple[Lane, str]]] = {
+    "decision": _derived_decision,
+    "handoff": _derived_handoff,
+    "oversight": _derived_oversight,
+    "guardrail": _derived_guardrail,
+}
 
 
 def _decision(canvas: Canvas, step: Step) -> None:
@@ -115,8 +181,10 @@ def _fallback(canvas: Canvas, step: Step) -> None:
     if step.basis == "derived":
         if step.reported_by is not None:
             return  # the record that reports the same is in the trail
-        canvas.event(_time(step), "agent", f"↳ fallback  {arrow}")
-        canvas.note(f"[derived: {step.rule}, from #{step.failed_seq} and #{step.seq}; nobody reported it]", indent=4)
+        path = str(facts.get("path", "")).replace("_", " ")
+        canvas.event(_time(step), "agent", f"↳ fallback  {arrow}   ({path}, attempt {facts.get('attempt', '?')})")
+        at = " and ".join(f"#{seq}" for seq in dict.fromkeys((step.failed_seq, step.seq)))
+        canvas.note(f"[derived: {step.rule}, from {at}; nobody reported it]", indent=4)
         return
     number = f" step {facts['step']}" if "step" in facts else ""
     marks = [str(facts["mode"]).replace("_", " ")] if "mode" in facts else []
@@ -233,6 +301,9 @@ def _other(canvas: Canvas, step: Step) -> None:
 def _failure(canvas: Canvas, step: Step) -> None:
     if step.status != "error" and step.error_type is None:
         return
+    if is_interrupt(step.error_type):
+        canvas.note(f"‖ stopped to ask a person, {clean(step.error_type)}")
+        return
     what = step.error_type or "error"
     said = f": {clean(step.error, 300)}" if step.error and step.error != what else ""
     canvas.note(f"✗ FAILED, {clean(what)}{said}")
@@ -258,7 +329,8 @@ def _absent(canvas: Canvas, step: Step) -> None:
 
 
 def _agent(step: Step) -> str:
-    name = clean(step.who.agent or "an agent (not reported)")
+    acting = step.concluded.get("agent", {}).get("value")
+    name = clean(acting or step.who.agent or "an agent (not reported)")
     return f"{name} {clean(step.who.agent_version)}" if step.who.agent_version and step.kind == "decision" else name
 
 

@@ -10,10 +10,12 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from sqlalchemy import Connection, bindparam
 
-from counterfoil.store.bulk import insert_rows, select_each
+from counterfoil.core.errors import Fault
+from counterfoil.store.bulk import add_rows, insert_rows, select_each
 from counterfoil.trails.facts import Facts
 from counterfoil.trails.numbers import Counters
 from counterfoil.trails.tables import (
@@ -27,6 +29,7 @@ from counterfoil.trails.tables import (
 )
 
 _COLUMNS = tuple(column.name for column in interactions.columns)
+_TRACE_COLUMNS = tuple(column.name for column in traces.columns)[1:]
 _COUNTS = {"decision": "decisions", "fallback": "fallbacks", "handoff": "handoffs", "oversight": "oversights"}
 
 _ABOUT = ("channel", "region", "type", "language")
@@ -37,14 +40,26 @@ Links = set[tuple[int, int, int, int]]
 
 @dataclass(slots=True)
 class Trace:
+    """A row of `traces` while it is being changed; members are its columns."""
+
+    trace_id: bytes
     number: int
-    reported: int | None
-    derived: int | None
-    curious: bool = False
-    changed: bool = False
+    joined: int | None = None
+    members: int = 1
+    anchor: int | None = None
+    derived: int | None = None
+    agent: int | None = None
+    traits: int = 0
     new: bool = False
-    called: bool = False
-    """A call of this trace is in this block."""
+    changed: bool = False
+    touched: bool = False
+    """A record of this trace is in this block."""
+    traits_before: int = 0
+    """What was known of it before this block."""
+
+    def row(self, log_id: int) -> tuple[object, ...]:
+        """The row, in the order of the columns."""
+        return (log_id, *(getattr(self, name) for name in _TRACE_COLUMNS))
 
 
 @dataclass(slots=True)
@@ -88,23 +103,39 @@ class Census:
     """What the index knows already about the things that a block mentions."""
 
     traces: dict[bytes, Trace] = field(default_factory=dict)
+    by_trace_number: dict[int, Trace] = field(default_factory=dict)
     reported: dict[str, Interaction] = field(default_factory=dict)
     by_number: dict[int, Interaction] = field(default_factory=dict)
+    parts: dict[int, list[Interaction]] = field(default_factory=dict)
+    """By number of an interaction: those in memory that are part of it."""
+    refolded: list[tuple[int, int]] = field(default_factory=list)
+    """Interactions whose parts, in the index, become parts of another: (old, new)."""
+
+    def add_trace(self, trace: Trace) -> Trace:
+        """Know this trace from now on."""
+        self.traces[trace.trace_id] = self.by_trace_number[trace.number] = trace
+        return trace
+
+    def add_interaction(self, interaction: Interaction) -> Interaction:
+        """Know this interaction from now on."""
+        self.by_number[interaction.number] = interaction
+        if interaction.reported_in is not None:
+            self.parts.setdefault(interaction.reported_in, []).append(interaction)
+        if not interaction.derived:
+            self.reported[interaction.id] = interaction
+        return interaction
 
 
-def look_up(connection: Connection, log_id: int, block: Sequence[Facts]) -> Census:
+def look_up(connection: Connection, log_id: int, block: Sequence[Facts], linked: Sequence[bytes] = ()) -> Census:
+    """What the index knows of the traces and interactions of a block, and of the traces it links to."""
     found = Census()
-    trace_ids = list(dict.fromkeys(facts.trace_id for facts in block if facts.trace_id is not None))
+    mentioned = (*(facts.trace_id for facts in block if facts.trace_id is not None), *linked)
+    wanted = dict.fromkeys(mentioned)
     rows = select_each(
-        connection,
-        traces,
-        ("log_id", "trace_id"),
-        ("number", "reported", "derived", "curious"),
-        ((log_id, trace_id) for trace_id in trace_ids),
+        connection, traces, ("log_id", "trace_id"), _TRACE_COLUMNS, ((log_id, trace_id) for trace_id in wanted)
     )
-    for trace_id, row in zip(trace_ids, rows, strict=True):
-        if row is not None:
-            found.traces[trace_id] = Trace(*row)
+    _add_traces(found, rows)
+    look_up_joined(connection, log_id, found)
     ids = list(dict.fromkeys(facts.interaction for facts in block if facts.interaction is not None))
     keys = select_each(
         connection,
@@ -115,54 +146,104 @@ def look_up(connection: Connection, log_id: int, block: Sequence[Facts]) -> Cens
     )
     for row in keys:
         if row is not None:
-            interaction = Interaction(*row)
-            found.reported[interaction.id] = found.by_number[interaction.number] = interaction
-    numbers = list(dict.fromkeys(trace.derived for trace in found.traces.values() if trace.derived is not None))
-    for row in select_each(
-        connection,
-        interactions,
-        ("log_id", "number"),
-        _COLUMNS[1:],
-        ((log_id, number) for number in numbers),
-    ):
-        if row is not None:
-            interaction = Interaction(*row)
-            found.by_number[interaction.number] = interaction
+            found.add_interaction(Interaction(*row))
+    look_up_anchors(connection, log_id, found)
     return found
 
 
-def trace_of(found: Census, facts: Facts, counters: Counters) -> Trace | None:
-    if facts.trace_id is None:
+def look_up_traces(connection: Connection, log_id: int, found: Census, numbers: Sequence[int]) -> None:
+    """The traces with these numbers, those that speak for them, and their interactions."""
+    missing = [number for number in dict.fromkeys(numbers) if number not in found.by_trace_number]
+    if missing:
+        keys = ((log_id, number) for number in missing)
+        _add_traces(found, select_each(connection, traces, ("log_id", "number"), _TRACE_COLUMNS, keys))
+        look_up_joined(connection, log_id, found)
+        look_up_anchors(connection, log_id, found)
+
+
+def _add_traces(found: Census, rows: Sequence[tuple[Any, ...] | None]) -> None:
+    for row in rows:
+        if row is not None and row[0] not in found.traces:
+            trace = found.add_trace(Trace(*row))
+            trace.traits_before = trace.traits
+
+
+def look_up_joined(connection: Connection, log_id: int, found: Census) -> None:
+    """The traces that speak for those that are known, step by step (paths are short: joins.find)."""
+    while True:
+        numbers = (trace.joined for trace in found.traces.values() if trace.joined is not None)
+        missing = [number for number in dict.fromkeys(numbers) if number not in found.by_trace_number]
+        if not missing:
+            return
+        keys = [(log_id, number) for number in missing]
+        rows = select_each(connection, traces, ("log_id", "number"), _TRACE_COLUMNS, keys)
+        if None in rows:
+            raise Fault(f"log {log_id}: the index names a trace that it does not have; run `counterfoil reindex`")
+        _add_traces(found, rows)
+
+
+def look_up_anchors(connection: Connection, log_id: int, found: Census) -> None:
+    """The interactions that the known traces name by number."""
+    named = (number for trace in found.traces.values() for number in (trace.anchor, trace.derived))
+    missing = [number for number in dict.fromkeys(named) if number is not None and number not in found.by_number]
+    keys = [(log_id, number) for number in missing]
+    for row in select_each(connection, interactions, ("log_id", "number"), _COLUMNS[1:], keys):
+        if row is not None:
+            found.add_interaction(Interaction(*row))
+
+
+def trace_of(found: Census, trace_id: bytes | None, counters: Counters) -> Trace | None:
+    """The trace with this id, a new one if need be; None for a record without one."""
+    if trace_id is None:
         return None
-    trace = found.traces.get(facts.trace_id)
+    trace = found.traces.get(trace_id)
     if trace is None:
         counters.traces += 1
-        trace = found.traces[facts.trace_id] = Trace(counters.traces, None, None, new=True)
+        trace = found.add_trace(Trace(trace_id, counters.traces, new=True))
     return trace
 
 
 def interaction_of(
-    found: Census, facts: Facts, trace: Trace | None, seq: int, counters: Counters
+    found: Census, facts: Facts, trace: Trace | None, group: Trace | None, seq: int, counters: Counters
 ) -> Interaction | None:
-    """The interaction that the record reports; else the one derived from its trace; else none."""
+    """The interaction that the record reports; else the one derived from its trace; else none.
+
+    `group` is the trace that speaks for the record's own.
+    """
     if facts.interaction is not None:
         interaction = found.reported.get(facts.interaction)
         if interaction is None:
             interaction = _begin(found, facts.interaction, facts, seq, counters, is_derived=False)
-            found.reported[facts.interaction] = interaction
-        if trace is not None and trace.reported is None:
-            trace.reported, trace.changed = interaction.number, True
-            if trace.derived is not None:
-                folded = found.by_number[trace.derived]
-                folded.reported_in, folded.changed = interaction.number, True
+        if group is not None:
+            anchor = None if group.anchor is None else found.by_number[group.anchor]
+            if anchor is None or anchor.derived:
+                group.anchor, group.changed = interaction.number, True
+                if anchor is not None:
+                    fold(found, anchor, interaction)
         return interaction
-    if trace is None or facts.trace_id is None:
+    if trace is None or group is None:
         return None
     if trace.derived is None:
-        interaction = _begin(found, facts.trace_id.hex(), facts, seq, counters, is_derived=True)
-        interaction.reported_in = trace.reported
+        interaction = _begin(found, trace.trace_id.hex(), facts, seq, counters, is_derived=True)
         trace.derived, trace.changed = interaction.number, True
+        if group.anchor is None:
+            group.anchor, group.changed = interaction.number, True
+        else:
+            _become_part(found, interaction, group.anchor)
     return found.by_number[trace.derived]
+
+
+def fold(found: Census, folded: Interaction, into: Interaction) -> None:
+    """Make a derived interaction, and all that is part of it, part of another."""
+    for part in (folded, *found.parts.pop(folded.number, ())):
+        _become_part(found, part, into.number)
+    if not folded.new:
+        found.refolded.append((folded.number, into.number))
+
+
+def _become_part(found: Census, part: Interaction, number: int) -> None:
+    part.reported_in, part.changed = number, True
+    found.parts.setdefault(number, []).append(part)
 
 
 def _begin(
@@ -180,8 +261,7 @@ def _begin(
         facts.recorded_us,
         new=True,
     )
-    found.by_number[interaction.number] = interaction
-    return interaction
+    return found.add_interaction(interaction)
 
 
 def count(
@@ -259,46 +339,36 @@ def _found_by(kind: str, own: dict[str, str]) -> list[str]:
     return [own[key] for key in keys if key in own]
 
 
-_CHANGED_TRACE = (
-    traces.update()
-    .where(traces.c.log_id == bindparam("of_log"), traces.c.trace_id == bindparam("of_trace"))
-    .values(reported=bindparam("reported_now"), derived=bindparam("derived_now"), curious=bindparam("curious_now"))
+_CHANGED_TRACE = traces.delete().where(
+    traces.c.log_id == bindparam("of_log"), traces.c.trace_id == bindparam("of_trace")
 )
 _CHANGED_INTERACTION = interactions.delete().where(
     interactions.c.log_id == bindparam("of_log"), interactions.c.number == bindparam("of_number")
 )
+_REFOLDED = (
+    interactions.update()
+    .where(interactions.c.log_id == bindparam("of_log"), interactions.c.reported_in == bindparam("old"))
+    .values(reported_in=bindparam("new"))
+)
 
 
 def write_traces(connection: Connection, log_id: int, found: Census) -> None:
-    """Insert the traces that are new, update those that learned something."""
-    new, changed = [], []
-    for trace_id, trace in found.traces.items():
-        if trace.new:
-            new.append((log_id, trace_id, trace.number, trace.reported, trace.derived, trace.curious))
-        elif trace.changed:
-            changed.append(
-                {
-                    "of_log": log_id,
-                    "of_trace": trace_id,
-                    "reported_now": trace.reported,
-                    "derived_now": trace.derived,
-                    "curious_now": trace.curious,
-                }
-            )
-    insert_rows(connection, traces, ("log_id", "trace_id", "number", "reported", "derived", "curious"), new)
-    if changed:
-        connection.execute(_CHANGED_TRACE, changed)
+    """Write the traces that are new or learned something."""
+    changed = [trace for trace in found.traces.values() if trace.new or trace.changed]
+    known = [{"of_log": log_id, "of_trace": trace.trace_id} for trace in changed if not trace.new]
+    if known:
+        connection.execute(_CHANGED_TRACE, known)
+    insert_rows(connection, traces, ("log_id", *_TRACE_COLUMNS), [trace.row(log_id) for trace in changed])
 
 
 def write_interactions(connection: Connection, log_id: int, found: Census, links: Links) -> None:
     """Write the interactions that were counted, or learned whose part they are, and what they can be found by."""
+    for old, new in found.refolded:
+        connection.execute(_REFOLDED, {"of_log": log_id, "old": old, "new": new})
     changed = [interaction for interaction in found.by_number.values() if interaction.changed]
     known = [{"of_log": log_id, "of_number": interaction.number} for interaction in changed if not interaction.new]
     if known:
         connection.execute(_CHANGED_INTERACTION, known)
     insert_rows(connection, interactions, _COLUMNS, [interaction.row(log_id) for interaction in changed])
     keys = ("log_id", "field", "code", "number")
-    wanted = sorted(links)
-    present = select_each(connection, interaction_facts, keys, ("number",), wanted)
-    new_links = [link for link, row in zip(wanted, present, strict=True) if row is None]
-    insert_rows(connection, interaction_facts, keys, new_links)
+    add_rows(connection, interaction_facts, keys, sorted(links))

@@ -9,7 +9,8 @@ Findings, all but the first evidence of attack 3 (or of an accident to the index
 
     index_version  index_schema_differs  index_damaged  index_position_differs
     index_row_missing  index_row_extra  index_row_differs          a record
-    index_<table>_missing, _extra, _differs                        name, trace, interaction, interaction_fact, derived
+    index_<table>_missing, _extra, _differs                        name, trace, open_end, interaction,
+                                                                   interaction_fact, derived
     index_text_differs                                             words by which a record is found, or is not
 """
 
@@ -25,6 +26,8 @@ from sqlalchemy import ColumnElement, Connection, Table, inspect, select
 from counterfoil.log.finding import Finding
 from counterfoil.store.database import Database, open_index
 from counterfoil.trails import fulltext
+from counterfoil.trails.completeness.check import PREFIXES as COMPLETENESS
+from counterfoil.trails.completeness.check import check_configuration
 from counterfoil.trails.prepare import found_version
 from counterfoil.trails.projector import Progress, Projector
 from counterfoil.trails.stores import Stores
@@ -35,6 +38,7 @@ from counterfoil.trails.tables import (
     interaction_facts,
     interactions,
     names,
+    open_ends,
     positions,
     record_id,
     records,
@@ -54,9 +58,11 @@ _PREFIXES = {
     interactions.name: "index_interaction",
     interaction_facts.name: "index_interaction_fact",
     derived.name: "index_derived",
+    open_ends.name: "index_open_end",
+    **{table.name: prefix for table, prefix in COMPLETENESS.items()},
 }
 _BY_ID = (records, derived)
-_BY_LOG = (names, traces, interactions, interaction_facts)
+_BY_LOG = (names, traces, interactions, interaction_facts, *COMPLETENESS)
 
 Row = tuple[Any, ...]
 
@@ -93,6 +99,7 @@ def _check(stores: Stores, found: Connection, fresh: Database, progress: Progres
         yield from _check_strangers(found, origins)
         for log_id, origin in origins.items():
             yield from _check_log(found, wanted, log_id, origin)
+            yield from check_configuration(stores.ledger, wanted, log_id, origin)
 
 
 def _check_damage(found: Connection) -> Iterator[Finding]:

@@ -7,12 +7,13 @@ checking them: whoever shows a leaf to somebody reads it again from the log, and
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import orjson
 
 from counterfoil.core.encoding import parse_time_ns, parse_time_us
 from counterfoil.core.errors import CounterfoilError, EvidenceError
+from counterfoil.mapping.compiled import native
 from counterfoil.trails.tables import STATUS_ERROR, STATUS_OK
 
 _NO_FACTS: dict[str, Any] = {}
@@ -32,6 +33,28 @@ _NOT_WORDS_INSIDE = frozenset(
         *("shown_at", "decided_at", "due", "vkey", "person", "to_size", "from_size", "confidence", "threshold"),
     )
 )
+
+
+CODED_PATHS: Final = (
+    ("kind", None),
+    ("agent", "name"),
+    ("agent", "id"),
+    ("decision", "type"),
+    ("decision", "outcome"),
+    ("decision", "risk"),
+    ("decision", "autonomy"),
+    ("interaction", "region"),
+    ("fallback", "trigger"),
+    ("handoff", "state"),
+    ("handoff", "reason"),
+    ("oversight", "verdict"),
+    ("subject", None),
+    ("writer", None),
+    ("producer", "id"),
+)
+"""Where the texts of `tables.CODED` stand in a leaf, in that order."""
+
+_picker = None if native is None else native.Picker(CODED_PATHS, _NOT_WORDS, _NOT_WORDS_INSIDE)
 
 
 _recorded_us = lru_cache(1_024)(parse_time_us)
@@ -80,42 +103,30 @@ def read_facts(data: bytes) -> Facts:
 def facts_of_leaf(leaf: dict[str, Any]) -> Facts:
     """The same for a leaf that has been parsed."""
     get = leaf.get
-    agent = get("agent", _NO_FACTS)
-    decision = get("decision", _NO_FACTS)
-    interaction = get("interaction", _NO_FACTS)
-    handoff = get("handoff", _NO_FACTS)
+    leaf["kind"]  # every leaf has one: KeyError
     started = get("started_at")
     trace_id = get("trace_id")
     return Facts(
         _recorded_us(leaf["recorded_at"]),
         None if started is None else _second_us(started[:19]) + int(started[20:26]),
         None if trace_id is None else bytes.fromhex(trace_id),
-        interaction.get("id"),
+        get("interaction", _NO_FACTS).get("id"),
         _STATUS.get(get("status", "")),
         get("supersedes"),
-        (
-            leaf["kind"],
-            agent.get("name"),
-            agent.get("id"),
-            decision.get("type"),
-            decision.get("outcome"),
-            decision.get("risk"),
-            decision.get("autonomy"),
-            interaction.get("region"),
-            get("fallback", _NO_FACTS).get("trigger"),
-            handoff.get("state"),
-            handoff.get("reason"),
-            get("oversight", _NO_FACTS).get("verdict"),
-            get("subject"),
-            get("writer"),
-            get("producer", _NO_FACTS).get("id"),
-        ),
+        _coded(leaf) if _picker is None else _picker.pick(leaf),
         leaf,
     )
 
 
+def _coded(leaf: dict[str, Any]) -> tuple[str | None, ...]:
+    """The value at each path of `CODED_PATHS`."""
+    return tuple(leaf.get(key) if inner is None else leaf.get(key, _NO_FACTS).get(inner) for key, inner in CODED_PATHS)
+
+
 def words_of(leaf: dict[str, Any]) -> str:
     """The leaf's words, joined by spaces: every token that is neither an identity of its own nor a digest or a time."""
+    if _picker is not None:
+        return _picker.words(leaf)
     words: list[str] = []
     for key, value in leaf.items():
         if key in _NOT_WORDS:

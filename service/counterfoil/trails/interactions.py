@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Row, and_, or_, select
 
@@ -19,7 +19,7 @@ from counterfoil.core.filter import ANY, parse_filter
 from counterfoil.store.bulk import select_spans
 from counterfoil.trails.query import FIRST_PAGE, Cursor, Page, parse_page, parse_time
 from counterfoil.trails.stores import AsOf, ReadableLog, Stores, as_of, choose_log, indexed_logs
-from counterfoil.trails.tables import ANY_CODE, FACT_FIELDS, interaction_facts, interactions, names
+from counterfoil.trails.tables import ANY_CODE, FACT_FIELDS, MAX_AGENTS_SHOWN, interaction_facts, interactions, names
 from counterfoil.trails.walk import IndexedLog, codes
 
 _COUNTED = ("records", "decisions", "fallbacks", "handoffs", "oversights", "errors")
@@ -28,6 +28,31 @@ FILTERS = ("log", *FACT_FIELDS)
 MAX_VALUES = 16
 MAX_PARTS = 10_000
 """Traces of one interaction whose unnamed records are counted in."""
+
+
+class _Part(NamedTuple):
+    """A derived interaction that is part of another: what a summary takes from it."""
+
+    log_id: int
+    number: int
+    first_seq: int
+    last_seq: int
+    first_us: int
+    last_us: int
+    records: int
+    decisions: int
+    fallbacks: int
+    handoffs: int
+    oversights: int
+    errors: int
+    ended: bool
+    agents: str
+    channel: int | None
+    region: int | None
+    type: int | None
+    language: int | None
+    subject: int | None
+    outcome: int | None
 
 
 @dataclass(slots=True)
@@ -138,9 +163,9 @@ def _outermost(index: Connection, row: Row[Any]) -> Row[Any]:
     return index.execute(query).one()
 
 
-def summary_of_rows(index: Connection, rows: Sequence[Row[Any]]) -> Summary:
+def summary_of_rows(index: Connection, rows: Sequence[Row[Any]], log_names: Mapping[int, str]) -> Summary:
     """One summary of an interaction that stands in one or more logs."""
-    first, *others = summaries(index, rows, {row.log_id: str(row.log_id) for row in rows})
+    first, *others = summaries(index, rows, log_names)
     for other in others:
         counts = {name: getattr(first, name) + getattr(other, name) for name in _COUNTED}
         first = replace(
@@ -156,26 +181,29 @@ def summary_of_rows(index: Connection, rows: Sequence[Row[Any]]) -> Summary:
 
 
 def summaries(index: Connection, rows: Sequence[Row[Any]], log_names: Mapping[int, str]) -> list[Summary]:
-    """Rows as people read them: texts for numbers, and the records of traces that are part of them counted in."""
-    texts = _texts(index, rows)
+    """Rows as people read them: texts for numbers, and the traces that are part of them taken in."""
     folded = _folded(index, rows)
+    texts = _texts(index, [*rows, *(part for parts in folded.values() for part in parts)])
     found = []
     for row in rows:
-        counts: dict[str, Any] = {name: getattr(row, name) for name in _COUNTED}
-        for name, count in folded.get((row.log_id, row.number), {}).items():
-            counts[name] += count
-        named: dict[str, Any] = {name: texts.get((row.log_id, getattr(row, name))) for name in _NAMED}
+        whole = [row, *folded.get((row.log_id, row.number), ())]
+        counts: dict[str, Any] = {name: sum(getattr(part, name) for part in whole) for name in _COUNTED}
+        named: dict[str, Any] = {
+            name: next((texts[row.log_id, code] for part in whole if (code := getattr(part, name)) is not None), None)
+            for name in _NAMED
+        }
+        agents = dict.fromkeys(agent for part in whole for agent in json.loads(part.agents))
         found.append(
             Summary(
                 log=log_names[row.log_id],
                 id=row.id,
                 derived=row.derived,
-                first_seq=row.first_seq,
-                last_seq=row.last_seq,
-                first_at=format_time_us(row.first_us),
-                last_at=format_time_us(row.last_us),
-                ended=row.ended,
-                agents=json.loads(row.agents),
+                first_seq=min(part.first_seq for part in whole),
+                last_seq=max(part.last_seq for part in whole),
+                first_at=format_time_us(min(part.first_us for part in whole)),
+                last_at=format_time_us(max(part.last_us for part in whole)),
+                ended=any(part.ended for part in whole),
+                agents=list(agents)[:MAX_AGENTS_SHOWN],
                 **named,
                 **counts,
             )
@@ -183,7 +211,7 @@ def summaries(index: Connection, rows: Sequence[Row[Any]], log_names: Mapping[in
     return found
 
 
-def _texts(index: Connection, rows: Sequence[Row[Any]]) -> dict[tuple[int, int | None], str]:
+def _texts(index: Connection, rows: Sequence[Row[Any] | _Part]) -> dict[tuple[int, int | None], str]:
     wanted: dict[int, set[int]] = {}
     for row in rows:
         wanted.setdefault(row.log_id, set()).update(code for name in _NAMED if (code := getattr(row, name)) is not None)
@@ -194,16 +222,16 @@ def _texts(index: Connection, rows: Sequence[Row[Any]]) -> dict[tuple[int, int |
     return found
 
 
-def _folded(index: Connection, rows: Sequence[Row[Any]]) -> dict[tuple[int, int], dict[str, int]]:
-    """Counts of the derived interactions that are part of these."""
-    found: dict[tuple[int, int], dict[str, int]] = {}
+def _folded(index: Connection, rows: Sequence[Row[Any]]) -> dict[tuple[int, int], list[_Part]]:
+    """The derived interactions that are part of these."""
     keys = [(row.log_id, row.number) for row in rows]
     wanted = [(log_id, number, number) for log_id, number in keys]
-    parts = select_spans(index, interactions, ("log_id",), "reported_in", _COUNTED, wanted, MAX_PARTS)
-    for key, of_key in zip(keys, parts, strict=True):
-        if of_key:
-            found[key] = {name: sum(part[at] for part in of_key) for at, name in enumerate(_COUNTED)}
-    return found
+    parts = select_spans(index, interactions, ("log_id",), "reported_in", _Part._fields, wanted, MAX_PARTS)
+    return {
+        key: sorted((_Part(*part) for part in of_key), key=lambda part: part.number)
+        for key, of_key in zip(keys, parts, strict=True)
+        if of_key
+    }
 
 
 def list_interactions(stores: Stores, readable: Sequence[ReadableLog], query: InteractionQuery) -> Listed:

@@ -7,6 +7,7 @@ from sqlalchemy.exc import DBAPIError
 
 from counterfoil.store.database import Database
 from counterfoil.trails import fulltext
+from counterfoil.trails.completeness.rows import forget_log
 from counterfoil.trails.tables import (
     INDEX_VERSION,
     OtherIndexVersion,
@@ -16,6 +17,7 @@ from counterfoil.trails.tables import (
     interaction_facts,
     interactions,
     names,
+    open_ends,
     positions,
     record_id,
     records,
@@ -68,6 +70,7 @@ def clear_log(connection: Connection, log_id: int) -> None:
     between = (record_id(log_id, 0), record_id(log_id + 1, 0) - 1)
     for table in (records, derived):
         connection.execute(table.delete().where(table.c.id.between(*between)))
-    for table in (names, traces, interactions, interaction_facts, positions):
+    for table in (names, traces, open_ends, interactions, interaction_facts, positions):
         connection.execute(table.delete().where(table.c.log_id == log_id))
     fulltext.drop(connection, log_id)
+    forget_log(connection, log_id)

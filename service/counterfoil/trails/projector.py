@@ -29,8 +29,11 @@ from counterfoil.log.tables import heads, logs
 from counterfoil.store.database import Database
 from counterfoil.trails import fulltext
 from counterfoil.trails.block import write_block
+from counterfoil.trails.derive import reading as words
+from counterfoil.trails.derive.reading import Reading, fields_read
 from counterfoil.trails.facts import parse_leaf
 from counterfoil.trails.numbers import Counters, NameCodes
+from counterfoil.trails.opened import read_fields
 from counterfoil.trails.prepare import clear_log, prepare_index
 from counterfoil.trails.tables import positions
 
@@ -93,26 +96,33 @@ class Projector:
     ) -> int:
         """Index what is new in every log, at most `limit` records in all; return how many records were indexed.
 
+        A log that cannot be read is raised when all others have been read.
         `sizes` (log id to tree size) reads no log further than that, and no other log (check_index.py).
         """
         done = 0
         followed, known = self.followed(), self._positions()
         targets = {log.id: log.size if sizes is None else min(log.size, sizes.get(log.id, 0)) for log in followed}
         total = sum(max(0, targets[log.id] - known.get(log.id, NOWHERE).size) for log in followed)
+        failed: Exception | None = None
         for log in followed:
             position = known.get(log.id, NOWHERE)
-            if position.size and not _continues(log, position):
-                self._start_over(log, position)
-                position = NOWHERE
-            while position.size < targets[log.id] and (limit is None or done < limit):
-                room = self._block_records if limit is None else min(self._block_records, limit - done)
-                following = self._write_block(log, position, min(position.size + room, targets[log.id]))
-                if following is None:
-                    break
-                done += following.size - position.size
-                position = following
-                if progress is not None:
-                    progress(done, max(done, total))
+            try:
+                if position.size and not _continues(log, position):
+                    self._start_over(log, position)
+                    position = NOWHERE
+                while position.size < targets[log.id] and (limit is None or done < limit):
+                    room = self._block_records if limit is None else min(self._block_records, limit - done)
+                    following = self._write_block(log, position, min(position.size + room, targets[log.id]))
+                    if following is None:
+                        break
+                    done += following.size - position.size
+                    position = following
+                    if progress is not None:
+                        progress(done, max(done, total))
+            except Exception as error:  # noqa: BLE001 - one log that cannot be read holds up no other tenant's
+                failed = failed or error
+        if failed is not None:
+            raise failed
         return done
 
     def followed(self) -> list[Followed]:
@@ -166,6 +176,10 @@ class Projector:
                     for seq, content in opened.items()
                 }
 
+            def read_words(rows: Sequence[tuple[int, dict[str, Any]]]) -> dict[int, Reading]:
+                opened = read_fields(ledger, self._keystore, log.id, log.origin, rows, fields_read)
+                return {seq: words.read_words(leaf, opened[seq]) for seq, leaf in rows if opened[seq]}
+
             # Crash up to the commit of this transaction: the index stays as it was after the block before.
             try:
                 with self._index.write() as index:
@@ -184,6 +198,7 @@ class Projector:
                         codes,
                         other_leaf,
                         content_words if log.fulltext_fields else None,
+                        read_words,
                     )
                     following = Position(
                         end, leaf_hash(leaves[-1]), fields, counters.names, counters.traces, counters.interactions

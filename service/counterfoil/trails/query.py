@@ -17,6 +17,7 @@ from typing import Literal
 from counterfoil.core.encoding import decode_base64url, encode_base64url, parse_decimal, parse_time_us
 from counterfoil.core.errors import EvidenceError, InputError
 from counterfoil.core.filter import Filter, parse_filter
+from counterfoil.trails.derive.conclusion import RULES_BY_NAME
 from counterfoil.trails.fulltext import parse_words
 
 DEFAULT_LIMIT = 50
@@ -61,12 +62,15 @@ class Query:
     derived: bool = False
     started_from_us: int | None = None
     started_to_us: int | None = None
+    rules: tuple[str, ...] = ()
+    """Names of rules; asks for what they concluded, so `derived` is meant."""
 
     def text(self) -> str:
         """What was asked, for the access log."""
         own = {
             "q": self.q,
             "derived": "true" if self.derived else None,
+            "rule": ",".join(self.rules) or None,
             "started_from_us": self.started_from_us,
             "started_to_us": self.started_to_us,
         }
@@ -78,8 +82,11 @@ def parse_query(parameters: Iterable[tuple[str, str]]) -> Query:
     """The query of a query string's (name, value) pairs. InputError names the parameter at fault."""
     leaf: dict[str, list[str]] = {}
     single: dict[str, str] = {}
+    rules: list[str] = []
     for name, value in parameters:
-        if name in _SINGLE:
+        if name == "rule":
+            rules.append(_rule(value))
+        elif name in _SINGLE:
             if name in single:
                 raise InputError("bad_filter_value", f"{name} is given twice", item=name)
             single[name] = value
@@ -92,10 +99,18 @@ def parse_query(parameters: Iterable[tuple[str, str]]) -> Query:
         parse_filter(leaf),
         parse_page(single.get("limit"), single.get("cursor"), single.get("order")),
         q,
-        parse_flag("derived", single.get("derived")),
+        parse_flag("derived", single.get("derived")) or bool(rules),
         _time("started_from", single.get("started_from")),
         _time("started_to", single.get("started_to")),
+        tuple(dict.fromkeys(rules)),
     )
+
+
+def _rule(name: str) -> str:
+    found = RULES_BY_NAME.get(name)
+    if found is None or not found.indexed:
+        raise InputError("bad_filter_value", f"rule: the index knows no rule {name[:64]!r}", item="rule")
+    return name
 
 
 _SINGLE = frozenset(("q", "derived", "started_from", "started_to", "limit", "cursor", "order"))

@@ -78,9 +78,11 @@ def not_here() -> InputError:
 def _marks(index: Connection, log: LogInfo, seq: int) -> tuple[int | None, tuple[str, ...], list[AsOf]]:
     key = record_id(log.id, seq)
     superseded_by = index.execute(select(records.c.superseded_by).where(records.c.id == key)).scalar()
-    rules = index.execute(select(derived.c.rules).where(derived.c.id == key)).scalar()
+    rules = index.execute(
+        select(derived.c.rule).where(derived.c.id == key).distinct().order_by(derived.c.rule)
+    ).scalars()
     size = index.execute(select(positions.c.size).where(positions.c.log_id == log.id)).scalar()
-    return superseded_by, tuple((rules or "").split()), [{"log": log.name, "tree_size": size or 0}]
+    return superseded_by, tuple(rules), [{"log": log.name, "tree_size": size or 0}]
 
 
 def _position(ledger: Connection, log_id: int, seq: int) -> tuple[str, int | None]:

@@ -13,6 +13,7 @@ from fastapi import APIRouter, Depends, Query, Request
 from counterfoil.core.errors import InputError
 from counterfoil.core.filter import LEAF_FILTERS
 from counterfoil.identity.permissions import CanReadContent, CanReadFacts
+from counterfoil.trails.derive.conclusion import RULES
 from counterfoil.trails.interactions import FILTERS
 from counterfoil.trails.query import MAX_LIMIT, parse_page
 from counterfoil.trails.query import Page as TrailPage
@@ -66,6 +67,7 @@ _TIMES = {
     "from": "Recorded at or after (RFC 3339).",
     "to": "Recorded before (RFC 3339).",
 }
+_RULES = [rule.name for rule in RULES if rule.indexed]
 _SEARCH = [
     *(
         _parameter(name, f"As reported: {name}. Several values are alternatives.", many=True)
@@ -75,9 +77,12 @@ _SEARCH = [
     _parameter("q", 'Words, "phrases" and prefix*, all of which must occur.'),
     _parameter(
         "derived",
-        "true: only records about which a rule concluded something; `fallback` then asks for what was concluded.",
+        "true: only records about which a rule concluded something. `fallback` (trigger), `handoff` (state), "
+        "`oversight` (verdict), `decision_type` (tool_call, handoff, answer) and `outcome` (what was chosen) then "
+        "ask for what was concluded; every other filter for the record itself.",
         enum=["true", "false"],
     ),
+    _parameter("rule", "Concluded by this rule (docs/trails.md); means `derived`.", many=True, enum=_RULES),
     _parameter("started_from", "Began at or after, as the producer said."),
     _parameter("started_to", "Began before, as the producer said."),
     *_PAGING,

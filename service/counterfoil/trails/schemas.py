@@ -200,6 +200,31 @@ class MarkOut(_Answer):
     message: str
 
 
+class AddedOut(_Answer):
+    """What a rule adds to a reported step."""
+
+    value: str
+    rule: str
+
+
+class KnownOut(_Answer):
+    """One thing that is known of a topic."""
+
+    basis: Basis
+    log: str
+    seq: int
+    says: str = Field(description="In tokens; the words are in the step.")
+    rule: str | None = Field(None, description="The rule that concluded it.")
+
+
+class TopicOut(_Answer):
+    """What a trail knows of one thing that a reader asks for."""
+
+    topic: Literal["agents", "decisions", "rationale", "fallbacks", "handoffs", "oversight", "guardrails", "outcomes"]
+    basis: Literal["reported", "derived", "absent"] = Field(description="Of its strongest item; absent: nobody says.")
+    items: list[KnownOut]
+
+
 class GapOut(MarkOut):
     """Something that should be there and is not."""
 
@@ -232,6 +257,8 @@ class StepOut(_Answer):
     absent: dict[str, str] = Field(description="What a reader would look for and nobody reported, and why.")
     rule: str | None = None
     failed_seq: int | None = Field(None, description="Derived fallback: the call that failed.")
+    from_seqs: list[int] = Field([], description="Derived: the other records that it was concluded from.")
+    concluded: dict[str, AddedOut] = Field({}, description="Facts that a rule adds to what was reported.")
     reported_by: int | None = Field(None, description="Derived fallback: the record that reports the same.")
     gaps: list[MarkOut] = []
     folded: bool = Field(description="A wrapper or messaging span, folded in a view, never dropped from the log.")
@@ -249,6 +276,9 @@ class TrailOut(_Answer):
     interaction: InteractionOut
     logs: list[str]
     total: int = Field(description="Records of the whole trail.")
+    topics: list[TopicOut] = Field(
+        description="What is known of each thing a reader asks for: reported, derived or absent."
+    )
     steps: list[StepOut]
     gaps: list[GapOut]
     linked: list[str] = Field(description="Other interactions with records in the same traces; their steps are marked.")
@@ -265,6 +295,7 @@ class TrailOut(_Answer):
             interaction=_interaction(trail.interaction),
             logs=trail.logs,
             total=trail.total,
+            topics=[TopicOut.model_validate(topic) for topic in trail.topics],
             steps=[StepOut.model_validate(step) for step in trail.steps],
             gaps=[GapOut(**gap) for gap in trail.gaps],
             linked=trail.linked,

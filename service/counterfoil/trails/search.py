@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, select
 
 from counterfoil.core.filter import Filter, parse_filter
 from counterfoil.log.tables import records as ledger_records
@@ -20,7 +20,7 @@ from counterfoil.trails.facts import parse_leaf
 from counterfoil.trails.query import Query
 from counterfoil.trails.stores import AsOf, ReadableLog, Stores, as_of, choose_log, indexed_logs
 from counterfoil.trails.tables import derived, record_id, records
-from counterfoil.trails.walk import Hit, IndexedLog, merge, walk
+from counterfoil.trails.walk import CONCLUDED, Hit, IndexedLog, merge, walk
 
 _REPLACED = ("interaction", "subject")
 """Filters whose values people give as raw identifiers, and leaves hold as pseudonyms."""
@@ -84,20 +84,23 @@ def effective_filter(stores: Stores, log_id: int, given: Filter) -> Filter:
 
 
 def _checkable(effective: Filter, query: Query) -> Filter:
-    """What the leaf itself can be tested for: with `derived`, the fallback asked for is one that no leaf reports."""
+    """What the leaf itself can be tested for: with `derived`, these filters ask for what no leaf reports."""
     if not query.derived:
         return effective
-    return Filter(tuple(term for term in effective.terms if term[0] != "fallback"))
+    return Filter(tuple(term for term in effective.terms if term[0] not in CONCLUDED))
 
 
 def _marks(index: Connection, page: Sequence[Hit]) -> dict[int, tuple[int | None, tuple[str, ...]]]:
     """What the index knows of each record beside its leaf: superseded by whom, concluded by which rules."""
     keys = [(record_id(hit.log_id, hit.seq),) for hit in page]
     superseded = select_each(index, records, ("id",), ("superseded_by",), keys)
-    concluded = select_each(index, derived, ("id",), ("rules",), keys)
+    rules: dict[int, list[str]] = {key[0]: [] for key in keys}
+    concluded = select(derived.c.id, derived.c.rule).where(derived.c.id.in_(list(rules)))
+    for identifier, rule in index.execute(concluded.order_by(derived.c.id, derived.c.number)):
+        rules[identifier].append(rule)
     return {
-        key[0]: (None if row is None else row[0], () if rules is None else tuple(rules[0].split()))
-        for key, row, rules in zip(keys, superseded, concluded, strict=True)
+        key[0]: (None if row is None else row[0], tuple(sorted(set(rules[key[0]]))))
+        for key, row in zip(keys, superseded, strict=True)
     }
 
 

@@ -14,6 +14,9 @@ from typing import Any
 from counterfoil.core.encoding import format_time_us, parse_time_ns, parse_time_us
 from counterfoil.core.state import ContentState
 from counterfoil.log.contents import Content
+from counterfoil.trails.derive.agents import named_agent, named_service
+from counterfoil.trails.derive.reading import argument_map
+from counterfoil.trails.messages import parts_of
 from counterfoil.trails.words import Said, as_text, spoken, thoughts, unpacked
 
 NOT_REPORTED = "not reported"
@@ -100,6 +103,9 @@ class Step:
     absent: dict[str, str] = field(default_factory=dict)
     rule: str | None = None
     failed_seq: int | None = None
+    from_seqs: list[int] = field(default_factory=list)
+    concluded: dict[str, dict[str, str]] = field(default_factory=dict)
+    """What a rule adds to a reported step: name of the fact to value and rule."""
     reported_by: int | None = None
     gaps: list[dict[str, str]] = field(default_factory=list)
     folded: bool = False
@@ -127,8 +133,8 @@ def step_of(log: str, leaf: Mapping[str, Any], content: Mapping[str, Content]) -
         at=format_time_us(at_us),
         at_us=at_us,
         recorded_at=leaf["recorded_at"],
-        what=_what(leaf, own),
-        who=_who(leaf, own),
+        what=named_agent(kind, values) or _what(leaf, own) if kind == "agent_run" else _what(leaf, own),
+        who=_who(leaf, own, values),
         status=leaf.get("status"),
         error_type=leaf.get("error_type"),
         facts=own,
@@ -194,10 +200,11 @@ def _what(leaf: Mapping[str, Any], own: Mapping[str, Any]) -> str:
             return str(name or _WHAT.get(kind, kind))
 
 
-def _who(leaf: Mapping[str, Any], own: Mapping[str, Any]) -> Who:
+def _who(leaf: Mapping[str, Any], own: Mapping[str, Any], values: Mapping[str, Any]) -> Who:
     agent, model = leaf.get("agent", {}), leaf.get("model", {})
+    named = named_agent(leaf["kind"], values)
     return Who(
-        agent=agent.get("name") or agent.get("id"),
+        agent=named or agent.get("name") or agent.get("id") or named_service(values) or None,
         agent_id=agent.get("id"),
         agent_version=agent.get("version"),
         model=model.get("name") or model.get("requested"),
@@ -281,7 +288,16 @@ _SHOWN = {
 
 
 def _words(kind: str, values: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: unpacked(values[name]) for name in _SHOWN.get(kind, ()) if name in values}
+    return {name: _shown(values[name]) for name in _SHOWN.get(kind, ()) if name in values}
+
+
+def _shown(value: Any) -> Any:
+    """A value as a person reads it: of span events (`gen_ai.tool.message`, `gen_ai.choice`) what they say."""
+    value = unpacked(value)
+    if isinstance(value, list) and value and all(isinstance(item, dict) and "attributes" in item for item in value):
+        said = [argument_map([event]) or [part.text for part in parts_of([event]) if part.text] for event in value]
+        return said[0] if len(said) == 1 else said
+    return value
 
 
 def _absent(leaf: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, str]:

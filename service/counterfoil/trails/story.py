@@ -39,7 +39,9 @@ def _head(canvas: Canvas, trail: Trail) -> None:
     about = trail.interaction
     title = f"Interaction {clean(about.id)}"
     if about.derived:
-        title += "   (derived: nobody reported one; the records of one trace)"
+        count = len({step.trace_id for step in trail.steps if step.trace_id})
+        joined = "one trace" if count < 2 else f"{count} traces that belong together"
+        title += f"   (derived: nobody reported one; the records of {joined})"
     canvas.rule()
     canvas.heading(title)
     where = [value for value in (about.type, about.channel, about.region, about.language) if value]
@@ -58,12 +60,24 @@ def _head(canvas: Canvas, trail: Trail) -> None:
         (about.errors, "error"),
     )
     canvas.labelled("in it", " · ".join(_plural(count, name) for count, name in counts))
+    if concluded := _concluded(trail.steps):
+        canvas.labelled("derived", f"{concluded} (nobody reported them; each names its rule)")
     traces = {step.trace_id for step in trail.steps if step.trace_id}
     logs = ", ".join(f"{entry['log']} at tree size {entry['tree_size']}" for entry in trail.as_of)
     canvas.labelled("from", f"{_plural(trail.total, 'record')} in {_plural(len(traces), 'trace')}, log {logs}")
     if trail.withheld:
         canvas.labelled("withheld", "your role reads facts, not words")
     canvas.rule()
+
+
+def _concluded(steps: Sequence[Step]) -> str:
+    """What rules concluded, counted."""
+    counts: dict[str, int] = {}
+    for step in steps:
+        if step.basis == "derived" and step.reported_by is None:
+            counts[step.kind] = counts.get(step.kind, 0) + 1
+    names = {"fallback": "fallback step", "oversight": "approval step", "guardrail": "guardrail verdict"}
+    return " · ".join(_plural(count, names.get(kind, kind)) for kind, count in counts.items())
 
 
 def _given_before(step: Step, given: dict[str, Step]) -> Step | None:
@@ -80,6 +94,10 @@ def _foot(canvas: Canvas, trail: Trail, folded: int) -> None:
     if path:
         canvas.labelled("fallbacks", path)
     for step in trail.steps:
+        if step.kind == "oversight" and step.basis == "derived" and "verdict" in step.facts:
+            verdict = VERDICTS[step.facts["verdict"]].lower()
+            of = clean(step.facts.get("tool") or step.facts.get("of") or "a call")
+            canvas.labelled("human", f"a person {verdict} {of} ({step.log} #{step.seq}; derived: {step.rule})")
         if step.kind == "oversight" and step.basis == "reported":
             verdict = VERDICTS.get(step.facts.get("verdict", ""), "looks at").lower()
             who = step.facts.get("role") or "a person"

@@ -17,7 +17,7 @@ from sqlalchemy import BigInteger, Boolean, Column, Index, Integer, LargeBinary,
 from counterfoil.core.errors import Fault
 from counterfoil.store.metadata import NAMING_CONVENTION
 
-INDEX_VERSION = 1
+INDEX_VERSION = 2
 SEQ_BITS = 40
 STATUS_OK, STATUS_ERROR = 1, 2
 MAX_AGENTS_SHOWN = 16
@@ -102,11 +102,18 @@ derived = Table(
     "derived",
     index_metadata,
     Column("id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=False),
-    Column("rules", String(255), nullable=False),
-    Column("trigger", String(64), nullable=True),
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("rule", String(32), nullable=False),
+    Column("kind", String(16), nullable=False),
+    Column("value", String(128), nullable=True),
+    Column("detail", String(128), nullable=True),
+    Index("ix_derived_kind", "kind", "id", "value", "detail"),
+    Index("ix_derived_rule", "rule", "id"),
+    **_ONE_TREE,
 )
-"""Records about which a rule (derive.py) concluded something: names of the rules, joined by a space, and the trigger
-of the fallback that was inferred."""
+"""What rules (derive/) concluded about records, numbered within each: the rule, what it is (fallback, decision,
+handoff, oversight, ...), what is asked for first (trigger, type, state, verdict) and second (path, what was chosen, to
+whom)."""
 
 traces = Table(
     "traces",
@@ -114,13 +121,30 @@ traces = Table(
     Column("log_id", BigInteger, primary_key=True, autoincrement=False),
     Column("trace_id", LargeBinary(16), primary_key=True),
     Column("number", BigInteger, nullable=False),
-    Column("reported", BigInteger, nullable=True),
+    Column("joined", BigInteger, nullable=True),
+    Column("members", BigInteger, nullable=False),
+    Column("anchor", BigInteger, nullable=True),
     Column("derived", BigInteger, nullable=True),
-    Column("curious", Boolean, nullable=False),
+    Column("agent", BigInteger, nullable=True),
+    Column("traits", BigInteger, nullable=False),
+    Index(None, "log_id", "number", unique=True),
     **_ONE_TREE,
 )
-"""Each trace: the first interaction that one of its records reports, the one derived for those that report none, and
-whether a call in it failed or was answered by another model (derive.py looks at those)."""
+"""Each trace, also one that is only linked to so far. `joined`: the trace that it was joined to (joins.py), whose row
+speaks for both. `members` and `anchor` are of the whole group: how many traces, and the interaction that they are part
+of. `derived`: the interaction derived for its records that report none. `agent`: whose run came first. `traits`: what
+rules have to look at (joins.py)."""
+
+open_ends = Table(
+    "open_ends",
+    index_metadata,
+    Column("log_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("key", LargeBinary(16), primary_key=True),
+    Column("trace", BigInteger, nullable=True),
+    **_ONE_TREE,
+)
+"""What a later trace may take up: an approval that was asked for, an agent that was made. The key is a digest
+(joins.py); `trace` is null where two traces left the same open, so that none of them can be told to be meant."""
 
 interactions = Table(
     "interactions",

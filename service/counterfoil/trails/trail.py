@@ -1,10 +1,11 @@
 """The trail of one interaction: all of its records, in the order in which things happened, as one story.
 
 Joined as follows: records that report the interaction's id; records that report none, of traces in which another
-record reports it; and, shown as *linked*, records of the same traces that report another interaction (a nested agent
-with a conversation of its own). One interaction may stand in several logs and in any number of traces.
+record reports it, and of traces that are joined to one of those (joins.py); and, shown as *linked*, records of the same
+traces that report another interaction (a nested agent with a conversation of its own). One interaction may stand in
+several logs and in any number of traces.
 
-Order is the time that the producer gave (`started_at`), else the time of recording. Rules of `derive` run over the
+Order is the time that the producer gave (`started_at`), else the time of recording. Rules of `derive/` run over the
 whole trail up to MAX_RULED records; beyond that they run over the page (`derived_over` says which).
 """
 
@@ -21,13 +22,21 @@ from counterfoil.core.state import ContentState
 from counterfoil.log.contents import Content, open_contents
 from counterfoil.log.tables import records as ledger_records
 from counterfoil.store.bulk import select_each
-from counterfoil.trails import derive
+from counterfoil.trails.concluded import place as place_steps
+from counterfoil.trails.concluded import step_of_conclusion
+from counterfoil.trails.conclusions import read_content
+from counterfoil.trails.derive.conclude import conclude_tree
+from counterfoil.trails.derive.conclusion import Conclusion
+from counterfoil.trails.derive.others import cut_by_sdk
+from counterfoil.trails.derive.reading import fields_read, is_read
+from counterfoil.trails.derive.tree import Told, tree_of, wrappers
 from counterfoil.trails.facts import parse_leaf
 from counterfoil.trails.interactions import Summary, find_interaction, summary_of_rows
 from counterfoil.trails.query import Cursor, Page
-from counterfoil.trails.steps import Step, Who, step_of
+from counterfoil.trails.steps import Step, step_of
 from counterfoil.trails.stores import AsOf, ReadableLog, Stores, as_of, indexed_logs
 from counterfoil.trails.tables import interactions, record_id, records, seq_of
+from counterfoil.trails.topics import Topic, topics_of
 from counterfoil.trails.walk import IndexedLog
 from counterfoil.trails.words import Said
 
@@ -40,7 +49,7 @@ MAX_RULED = 5_000
 _OPENED_KINDS = frozenset(
     (
         *("decision", "fallback", "handoff", "oversight", "outcome", "notice", "interaction", "tool_call"),
-        *("model_call", "guardrail", "evaluation", "retrieval"),
+        *("model_call", "agent_run", "guardrail", "evaluation", "retrieval"),
     )
 )
 """Kinds whose words a trail shows; the others are opened only where they failed."""
@@ -73,6 +82,7 @@ class Trail:
     lost: int = 0
     withheld: bool = False
     logs: list[str] = field(default_factory=list)
+    topics: list[Topic] = field(default_factory=list)
 
 
 def read_trail(
@@ -84,10 +94,10 @@ def read_trail(
         found = find_interaction(stores, index, indexed, identifier)
         if not found:
             raise InputError("not_found", "the interaction is not here", item="interaction")
-        summary = summary_of_rows(index, found)
         by_id = {log.id: log for log in indexed}
-        parts = {row.log_id: _numbers(index, row.log_id, row.number) for row in found}
-        total = sum(_count(index, log_id, numbers) for log_id, numbers in parts.items())
+        summary = summary_of_rows(index, found, {log.id: log.name for log in indexed})
+        parts = {row.log_id: row.number for row in found}
+        total = sum(_count(index, log_id, number) for log_id, number in parts.items())
         places, following = _page(index, parts, page)
         whole = following is None and page.cursor is None
         ruled = places if whole or total > MAX_RULED else _page(index, parts, Page(MAX_RULED, None, "oldest"))[0]
@@ -107,16 +117,17 @@ def read_trail(
     return trail
 
 
-def _numbers(index: Connection, log_id: int, number: int) -> list[int]:
-    """The interaction and the derived ones that are part of it."""
-    folded = select(interactions.c.number).where(interactions.c.log_id == log_id, interactions.c.reported_in == number)
-    return [number, *index.execute(folded).scalars()]
+def _numbers(log_id: int, number: int) -> Any:
+    """The interaction and those that are part of it."""
+    mine = or_(interactions.c.number == number, interactions.c.reported_in == number)
+    return select(interactions.c.number).where(interactions.c.log_id == log_id, mine)
 
 
-def _belongs(log_id: int, numbers: Sequence[int]) -> Any:
+def _belongs(log_id: int, number: int) -> Any:
     """Records of the interaction, and of other interactions in traces that it has a part in."""
     own, traced, part = records.alias("own"), records.alias("traced"), records.alias("part")
     low, high = record_id(log_id, 0), record_id(log_id + 1, 0) - 1
+    numbers = _numbers(log_id, number)
     traces = select(part.c.trace).where(
         part.c.interaction.in_(numbers), part.c.id.between(low, high), part.c.trace.is_not(None)
     )
@@ -127,19 +138,17 @@ def _belongs(log_id: int, numbers: Sequence[int]) -> Any:
     return records.c.id.in_(ids)
 
 
-def _count(index: Connection, log_id: int, numbers: Sequence[int]) -> int:
-    return index.execute(select(func.count()).select_from(records).where(_belongs(log_id, numbers))).scalar_one()
+def _count(index: Connection, log_id: int, number: int) -> int:
+    return index.execute(select(func.count()).select_from(records).where(_belongs(log_id, number))).scalar_one()
 
 
-def _page(index: Connection, parts: Mapping[int, Sequence[int]], page: Page) -> tuple[list[_Place], Cursor | None]:
+def _page(index: Connection, parts: Mapping[int, int], page: Page) -> tuple[list[_Place], Cursor | None]:
     """The next records of the story, oldest first."""
     at = func.coalesce(records.c.started_us, records.c.recorded_us)
     places = []
-    for log_id, numbers in parts.items():
-        mine = set(numbers)
-        query = select(records.c.id, at, records.c.superseded_by, records.c.interaction).where(
-            _belongs(log_id, numbers)
-        )
+    for log_id, number in parts.items():
+        mine = set(index.execute(_numbers(log_id, number)).scalars())
+        query = select(records.c.id, at, records.c.superseded_by, records.c.interaction).where(_belongs(log_id, number))
         if (cursor := page.cursor) is not None:
             if log_id == cursor.log_id:
                 same = (at == cursor.us) & (records.c.id > record_id(log_id, cursor.seq))
@@ -169,6 +178,8 @@ def _tell(
     with stores.ledger.read() as ledger:
         leaves = _leaves(ledger, {*places, *ruled})
         contents = _contents(ledger, stores, logs, places, leaves, with_content=with_content)
+        beside = [place for place in ruled if (place.log_id, place.seq) not in contents]
+        read = _contents(ledger, stores, logs, beside, leaves, with_content=with_content, only_read=True)
     steps: dict[tuple[int, int], Step] = {}
     heard: set[Said] = set()
     for place in places:
@@ -183,15 +194,20 @@ def _tell(
         if place.linked:
             step.linked = leaf.get("interaction", {}).get("id")
         step.said = _new_words(step.said, heard)
-        _add_marks(step, leaf, content)
+        step.gaps.extend(_mark(gap) for gap in cut_by_sdk(step.seq, _disclosed(content)))
     trail.content_opened = sum(
         1 for fields in contents.values() if any(found.state is ContentState.DISCLOSED for found in fields.values())
     )
-    trail.steps = list(steps.values())
-    trail.linked = sorted({step.linked for step in trail.steps if step.linked is not None})
+    trail.linked = sorted({step.linked for step in steps.values() if step.linked is not None})
+    concluded: list[Step] = []
     for log_id in dict.fromkeys(place.log_id for place in ruled):
-        told = [leaves[key] for place in ruled if (key := (place.log_id, place.seq))[0] == log_id and key in leaves]
-        _conclude(trail, steps, log_id, logs[log_id].name, told)
+        told = [
+            (key, leaves[key]) for place in ruled if (key := (place.log_id, place.seq))[0] == log_id and key in leaves
+        ]
+        of_log = {key[1]: fields for key, fields in (*read.items(), *contents.items()) if key[0] == log_id}
+        concluded += _conclude(trail, steps, log_id, logs[log_id].name, [leaf for _, leaf in told], of_log)
+    trail.steps = place_steps(list(steps.values()), concluded)
+    trail.topics = topics_of(trail.steps)
 
 
 def _leaves(ledger: Connection, places: set[_Place]) -> dict[tuple[int, int], dict[str, Any]]:
@@ -208,8 +224,12 @@ def _contents(
     leaves: Mapping[tuple[int, int], dict[str, Any]],
     *,
     with_content: bool,
+    only_read: bool = False,
 ) -> dict[tuple[int, int], dict[str, Content]]:
-    """The content of the page's records, opened where this reader may and the story shows it."""
+    """The content of records, opened where this reader may and the story shows it or rules read it.
+
+    `only_read`: of records that are not on this page, and only what rules read.
+    """
     answer: dict[tuple[int, int], dict[str, Content]] = {}
     wanted: dict[int, list[tuple[int, dict[str, Any]]]] = {}
     for place in places:
@@ -217,13 +237,15 @@ def _contents(
         leaf = leaves.get(key)
         if leaf is None:
             continue
-        if with_content and (leaf["kind"] in _OPENED_KINDS or leaf.get("status") == "error"):
+        shown = not only_read and (leaf["kind"] in _OPENED_KINDS or leaf.get("status") == "error")
+        if with_content and (shown or is_read(leaf)):
             wanted.setdefault(place.log_id, []).append((place.seq, leaf))
         else:
             answer[key] = {name: Content(ContentState.WITHHELD) for name in leaf.get("content", {})}
     for log_id, rows in wanted.items():
-        opened = open_contents(ledger, stores.keystore, log_id, logs[log_id].origin, rows)
-        answer.update({(log_id, seq): fields for seq, fields in opened.items()})
+        values = frozenset[str]().union(*(fields_read(leaf) for _, leaf in rows)) if only_read else None
+        found = open_contents(ledger, stores.keystore, log_id, logs[log_id].origin, rows, values)
+        answer.update({(log_id, seq): fields for seq, fields in found.items()})
     return answer
 
 
@@ -234,58 +256,63 @@ def _new_words(said: Sequence[Said], heard: set[Said]) -> list[Said]:
     return new
 
 
-def _add_marks(step: Step, leaf: Mapping[str, Any], content: Mapping[str, Content]) -> None:
-    """What is concluded from one record's content alone."""
-    values = {name: found.value for name, found in content.items() if found.state is ContentState.DISCLOSED}
-    failure = derive.said_error(leaf, values)
-    if failure is not None:
-        step.gaps.append(
-            {"rule": "tool_said_error", "message": f"its status is not error, but its result is: {failure}"}
-        )
-    step.gaps.extend({"rule": gap.rule, "message": gap.message} for gap in derive.cut_by_sdk(step.seq, values))
+def _disclosed(content: Mapping[str, Content]) -> dict[str, Any]:
+    return {name: found.value for name, found in content.items() if found.state is ContentState.DISCLOSED}
+
+
+def _mark(found: Conclusion) -> dict[str, str]:
+    return {"rule": found.rule, "message": found.message}
 
 
 def _conclude(
-    trail: Trail, steps: Mapping[tuple[int, int], Step], log_id: int, log: str, leaves: Sequence[dict[str, Any]]
-) -> None:
-    """Derived fallback steps before the call that replaced the failed one; gaps at the record that shows them."""
+    trail: Trail,
+    steps: Mapping[tuple[int, int], Step],
+    log_id: int,
+    log: str,
+    leaves: Sequence[dict[str, Any]],
+    contents: Mapping[int, Mapping[str, Content]],
+) -> list[Step]:
+    """What rules conclude: steps of their own, marks on steps that were reported, gaps."""
     reported = [leaf for leaf in leaves if leaf["kind"] == "fallback"]
-    for found in derive.fallbacks(leaves):
-        step = steps.get((log_id, found.seq))
+    tree = tree_of(Told(leaf, read_content(leaf, contents.get(leaf["seq"], {}))) for leaf in leaves)
+    found = conclude_tree(tree)
+    for seq in wrappers(tree):
+        if (wrapper := steps.get((log_id, seq))) is not None and wrapper.status != "error":
+            wrapper.folded = True
+    derived_steps = []
+    for one in found:
+        step = steps.get((log_id, one.seq))
+        if one.kind == "gap":
+            trail.gaps.append({"log": log, "seq": one.seq, **_mark(one)})
         if step is None:
             continue
-        concluded = Step(
-            log=log,
-            seq=found.seq,
-            kind="fallback",
-            basis="derived",
-            at=step.at,
-            at_us=step.at_us,
-            recorded_at=step.recorded_at,
-            what=f"{found.origin or '?'} to {found.to or '?'} ({found.trigger})",
-            who=Who(agent=step.who.agent),
-            facts={
-                "trigger": found.trigger,
-                **({"from": found.origin} if found.origin else {}),
-                **({"to": found.to} if found.to else {}),
-                "attempt": found.attempt,
-            },
-            rule=found.rule,
-            failed_seq=found.failed_seq,
-            reported_by=_reported_by(found, reported),
-            trace_id=step.trace_id,
-        )
-        trail.steps.insert(trail.steps.index(step), concluded)
-    for gap in (*derive.missing_parents(leaves), *derive.missing_results(leaves)):
-        trail.gaps.append({"log": log, "seq": gap.seq, "rule": gap.rule, "message": gap.message})
-        if (step := steps.get((log_id, gap.seq))) is not None:
-            step.gaps.append({"rule": gap.rule, "message": gap.message})
+        if one.kind == "agent":
+            step.concluded["agent"] = {"value": one.facts["agent"], "rule": one.rule}
+            continue
+        if one.kind in ("gap", "outcome"):
+            step.gaps.append(_mark(one))
+            continue
+        about = next((key for seq in one.from_seqs if (key := (log_id, seq)) in steps and _adds(one, steps[key])), None)
+        if about is not None:
+            added = {
+                key: one.facts[key] for key in ("to", "state") if key in one.facts and key not in steps[about].facts
+            }
+            steps[about].concluded |= {key: {"value": value, "rule": one.rule} for key, value in added.items()}
+            continue
+        by = _reported_by(one, reported) if one.kind == "fallback" else None
+        derived_steps.append(step_of_conclusion(one, step, contents, by))
+    return derived_steps
 
 
-def _reported_by(found: derive.Fallback, reported: Sequence[dict[str, Any]]) -> int | None:
+def _adds(found: Conclusion, step: Step) -> bool:
+    """Whether a conclusion only says more about a reported step: to whom a reported handoff went."""
+    return found.kind == "handoff" and step.kind == "handoff" and step.basis == "reported"
+
+
+def _reported_by(found: Conclusion, reported: Sequence[dict[str, Any]]) -> int | None:
     """The record in which an agent reports the very fallback that was concluded."""
     for leaf in reported:
         own = leaf.get("fallback", {})
-        if own.get("from") == found.origin and own.get("to") == found.to:
+        if own.get("from") == found.facts.get("from") and own.get("to") == found.facts.get("to"):
             return int(leaf["seq"])
     return None

@@ -62,6 +62,16 @@ _INDEXED = frozenset(
 )
 
 
+CONCLUDED = {
+    "fallback": ("fallback", False),
+    "handoff": ("handoff", False),
+    "oversight": ("oversight", False),
+    "decision_type": ("decision", False),
+    "outcome": ("decision", True),
+}
+"""With `derived`, these filters ask for conclusions: of which kind, and whether for its second value (tables.py)."""
+
+
 @dataclass(frozen=True, slots=True)
 class IndexedLog:
     """A log as far as the index has read it."""
@@ -95,7 +105,9 @@ class _Plan:
     conditions: list[Alternatives] = field(default_factory=list)
     words: str | None = None
     derived: bool = False
-    triggers: tuple[str, ...] = ()
+    concluded: list[tuple[str, tuple[str, ...], tuple[str, ...]]] = field(default_factory=list)
+    """With `derived`: (kind of conclusion, first values, second values), any where empty."""
+    rules: tuple[str, ...] = ()
     started: tuple[int | None, int | None] = (None, None)
 
 
@@ -153,13 +165,16 @@ def _plan(connection: Connection, log: IndexedLog, query: Query, effective: Filt
     if query.page.cursor is not None:
         low, high = _after(connection, log, query, low, high)
     plan = _Plan(log, low, high, derived=query.derived, started=(query.started_from_us, query.started_to_us))
+    plan.rules = query.rules
     if query.q is not None:
         plan.words = fulltext.parse_words(query.q)
     for name, values in terms.items():
         if name in ("from", "to", "log"):
             continue
-        if name == "fallback" and query.derived:
-            plan.triggers = () if ANY in values else values
+        if name in CONCLUDED and query.derived:
+            kind, is_second = CONCLUDED[name]
+            asked = () if ANY in values else tuple(values)
+            plan.concluded.append((kind, () if is_second else asked, asked if is_second else ()))
             continue
         alternatives = _resolve(connection, log.id, name, values)
         if not alternatives:
@@ -280,17 +295,52 @@ def _statements(plan: _Plan, lead: _Lead) -> list[tuple[Select[Any], ColumnEleme
         found = start.where(fulltext.matches(plan.log.id, plan.words or ""), _seq_between(text, plan))
         return [(found.where(*others), text.c.rowid)]
     if lead == "derived":
-        joined = derived.join(records, records.c.id == derived.c.id)
-        start = _selected().select_from(joined)
-        if plan.triggers:
-            others.append(derived.c.trigger.in_(plan.triggers))
-        between = derived.c.id.between(base + plan.low, base + plan.high - 1)
-        concluded = start.where(between, *others)
-        return [(concluded, derived.c.id)]
+        return _concluded(plan, others)
     start = _bounded(plan).where(*others)
     if lead is None:
         return [(start, records.c.id)]
     return [(found, records.c.id) for found in _along(start, [] if isinstance(lead, str) else lead)]
+
+
+def _concluded(plan: _Plan, others: Sequence[ColumnElement[bool]]) -> list[tuple[Select[Any], ColumnElement[Any]]]:
+    """Records about which something was concluded, each at the first of its conclusions that is asked for.
+
+    The first condition leads along its index; further ones are tested on any conclusion of the record.
+    """
+    base = record_id(plan.log.id, 0)
+    between = derived.c.id.between(base + plan.low, base + plan.high - 1)
+    start = select(derived.c.id, records.c.recorded_us).select_from(derived.join(records, records.c.id == derived.c.id))
+    lead, *further = plan.concluded or [("", (), ())]
+    also = [_on_any(derived.alias(f"also_{number}"), asked) for number, asked in enumerate(further)]
+    walks: list[tuple[Select[Any], ColumnElement[Any]]] = []
+    for rule in plan.rules or ("",):
+        if not lead[0] and not rule:
+            first = [derived.c.number == 0]
+        else:
+            earlier = derived.alias("earlier")
+            before = exists(literal(1)).where(
+                earlier.c.id == derived.c.id, earlier.c.number < derived.c.number, *_asked(earlier, lead, rule)
+            )
+            first = [*_asked(derived, lead, rule), ~before]
+        walks.append((start.where(between, *first, *also, *others), derived.c.id))
+    return walks
+
+
+def _asked(table: Any, asked: tuple[str, tuple[str, ...], tuple[str, ...]], rule: str) -> list[ColumnElement[bool]]:
+    kind, first, second = asked
+    conditions = [table.c.kind == kind] if kind else []
+    if rule:
+        # Where a kind leads, its index is walked.
+        conditions.append((table.c.rule + "" if kind else table.c.rule) == rule)
+    if first:
+        conditions.append(table.c.value.in_(first))
+    if second:
+        conditions.append(table.c.detail.in_(second))
+    return conditions
+
+
+def _on_any(table: Any, asked: tuple[str, tuple[str, ...], tuple[str, ...]]) -> ColumnElement[bool]:
+    return exists(literal(1)).where(table.c.id == derived.c.id, *_asked(table, asked, ""))
 
 
 def _along(start: Select[Any], lead: Alternatives) -> list[Select[Any]]:

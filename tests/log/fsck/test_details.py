@@ -9,17 +9,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from counterfoil.core.disclosure import Disclosure, encode_disclosure, format_disclosure, parse_disclosure
+from counterfoil.core.disclosure import Disclosure, digest_of, encode_disclosure, format_disclosure, parse_disclosure
 from counterfoil.core.encoding import parse_time_us
 from counterfoil.core.errors import EvidenceError, UnsupportedError
 from counterfoil.core.merkle import leaf_hash
 from counterfoil.core.record import parse_record
 from counterfoil.log.batch import LogInfo
 from counterfoil.log.finding import Finding
-from counterfoil.log.fsck import Report, check_ledger, format_report
+from counterfoil.log.fsck import Report, check_ledger, disclosures, format_report
 from counterfoil.log.fsck.chain import check_range, parse_leaf
 from counterfoil.log.fsck.collector import MAX_OF_A_KIND, Collector
-from counterfoil.log.fsck.contents import parse_part
+from counterfoil.log.fsck.disclosures import PartReader, parse_part
 from counterfoil.log.fsck.job import Depth, LogFacts, RangeJob, Sources
 from counterfoil.log.keystore import Keystore
 from counterfoil.log.masterkey import load_master_key
@@ -375,7 +375,7 @@ def both_disclosures(part: bytes) -> tuple[object, object]:
             return error.check
 
     encoded = encode_disclosure(part)
-    return outcome(lambda: parse_part(part, encoded)), outcome(lambda: parse_disclosure(encoded))
+    return outcome(lambda: parse_part(part)), outcome(lambda: parse_disclosure(encoded))
 
 
 @settings(max_examples=600, deadline=None)
@@ -414,3 +414,38 @@ def test_the_fast_parser_of_disclosures_takes_what_the_strict_one_takes(place: i
 def test_both_parsers_of_disclosures_agree_on_the_traps(part: bytes) -> None:
     fast, strict = both_disclosures(part)
     assert fast == strict
+
+
+SALT_18 = "AAECAwQFBgcICQoLDA0ODxAR"
+
+
+def fields_of(*parts: bytes) -> dict[bytes, str]:
+    return {digest_of(encode_disclosure(part)).encode(): json.loads(part)[1] for part in parts}
+
+
+def test_a_value_that_was_read_before_is_not_read_again_and_still_bound_to_its_name() -> None:
+    first = format_disclosure(SALT_18, "resource", {"attributes": [1, 2]})
+    again = format_disclosure(SALT_18[::-1], "resource", {"attributes": [1, 2]})
+    reader = PartReader()
+    assert reader.read(first, fields_of(first)) == ("resource", SALT_18.encode(), {"attributes": [1, 2]})
+    assert reader.read(again, fields_of(again)) == ("resource", SALT_18[::-1].encode(), None)
+    with pytest.raises(EvidenceError, match="carries another name"):
+        reader.read(again, dict.fromkeys(fields_of(again), "scope"))
+    with pytest.raises(EvidenceError, match="does not commit to"):
+        reader.read(again, {})
+
+
+def test_a_reference_to_a_large_value_is_read_each_time() -> None:
+    part = format_disclosure(SALT_18, "input", {"blob": {"size": 7}})
+    reader = PartReader()
+    for _ in range(2):
+        assert reader.read(part, fields_of(part))[2] == {"blob": {"size": 7}}
+
+
+def test_what_is_remembered_of_disclosures_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(disclosures, "MAX_KNOWN", 3)
+    reader = PartReader()
+    for number in range(20):
+        part = format_disclosure(SALT_18, "input", number)
+        assert reader.read(part, fields_of(part))[:2] == ("input", SALT_18.encode())
+        assert len(reader._known) <= 3
