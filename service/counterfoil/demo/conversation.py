@@ -68,8 +68,12 @@ class Conversation:
         error: str | None = None,
         answered_by: str | None = None,
         reasoning: str | None = None,
+        calls: str | None = None,
     ) -> None:
-        """One model call; `error` is the type it fails with, `answered_by` another model that the provider used."""
+        """One model call; `error` is the type it fails with, `answered_by` another model that the provider used.
+
+        `calls` is a tool that the answer chooses.
+        """
         attributes: dict[str, Any] = {
             "gen_ai.operation.name": "chat",
             "gen_ai.provider.name": "openai" if model.startswith("gpt") else "mistral_ai",
@@ -88,6 +92,8 @@ class Conversation:
                 return
             parts: list[dict[str, Any]] = [{"type": "reasoning", "content": reasoning}] if reasoning else []
             parts.append({"type": "text", "content": reply})
+            if calls is not None:
+                parts.append({"type": "tool_call", "name": calls, "arguments": {}})
             message = {"role": "assistant", "parts": parts, "finish_reason": "stop"}
             span.set_attributes(
                 {

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from counterfoil.demo.tamper import change_one_byte, copy_store
-from counterfoil.demo.traffic import SHOWN_CASE, send
+from counterfoil.demo.traffic import PLAIN_CASE, SHOWN_CASE, send
 from counterfoil.store.directory import Directory
 
 STEP_TIMEOUT_S = 60
@@ -58,6 +58,10 @@ def run(data: Path, *, port: int, once: bool, conversations: int, say: Say) -> N
 
         say(f"3  One decision trail, as a compliance officer reads it (counterfoil trail {SHOWN_CASE}):\n")
         say(_command("counterfoil", "trail", SHOWN_CASE, "--data", str(data)))
+        if sent.conversations > 1:
+            say(f"   And of an agent that only its framework instruments (counterfoil trail {PLAIN_CASE}):")
+            say("   what it chose, which path it took, to whom it handed over: derived, each with its rule.\n")
+            say(_command("counterfoil", "trail", PLAIN_CASE, "--data", str(data)))
 
         say("4  The auditor takes a bundle away and checks it offline, under a policy handed over apart from it.")
         policy = data / "policy.toml"

@@ -406,6 +406,28 @@ def regulated_topic(c: Conversation, _: Random) -> None:
     c.mark("end")
 
 
+def unmodified_agent(c: Conversation, _: Random) -> None:
+    """An agent as its framework instruments it: calls and messages, no word of ours. What it decided is derived."""
+    with c.agent(*TRIAGE):
+        c.says("user", "My parcel was due on Monday. Where is it?")
+        c.model(
+            PRIMARY,
+            "Let me look up the parcel.",
+            reasoning="A delivery question: the carrier knows.",
+            calls="carrier.track",
+        )
+        c.tool("carrier.track", {"order": "A-7719"}, "carrier API: 503", error="ServiceUnavailable", seconds=4.0)
+        c.model(PRIMARY, "The carrier does not answer; our own records may.", calls="orders.lookup")
+        c.tool("orders.lookup", {"order": "A-7719"}, {"status": "error", "detail": "archive is read only"})
+        c.model(
+            PRIMARY, "I cannot see it; dispatch can.", reasoning="Two sources failed.", calls="transfer_to_dispatch"
+        )
+        c.tool("transfer_to_dispatch", {"reason": "carrier and order archive unavailable"}, "accepted")
+    with c.agent("dispatch", "1.0.2"):
+        c.wait(0.1)
+        c.model(BACKUP, "Your parcel is at the depot and comes tomorrow.")
+
+
 STORIES: tuple[tuple[str, Story, int], ...] = (
     ("refund", refund_overridden, 1),
     ("refund", refund_within_policy, 5),

@@ -12,11 +12,16 @@ from random import Random
 
 from counterfoil.demo.conversation import NANOSECONDS, Conversation
 from counterfoil.demo.site import open_site
-from counterfoil.demo.stories import STORIES, refund_overridden
+from counterfoil.demo.stories import STORIES, refund_overridden, unmodified_agent
 
 SHOWN_CASE = "conv-eu-0001"
 """The case that `make run` prints: a refund denied, three steps of fallback, and a supervisor who overrides."""
+PLAIN_CASE = "conv-eu-0002"
+"""The case printed next to it: an agent that reports no decision, fallback or handoff of its own."""
 DAY_S = 3 * 3600
+
+
+_SHOWN = (("refund", refund_overridden), ("delivery", unmodified_agent))
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +49,8 @@ def send(
     stories = [(topic, story) for topic, story, weight in STORIES for _ in range(weight)]
     started_ns = time.time_ns() - DAY_S * NANOSECONDS
     for number in range(1, conversations + 1):
-        site = sites[0] if number == 1 or random.random() < 0.6 else sites[1]
-        topic, story = ("refund", refund_overridden) if number == 1 else random.choice(stories)
+        site = sites[0] if number <= len(_SHOWN) or random.random() < 0.6 else sites[1]
+        topic, story = _SHOWN[number - 1] if number <= len(_SHOWN) else random.choice(stories)
         conversation = Conversation(
             site=site,
             id=f"conv-{site.region[:2]}-{number:04d}",
