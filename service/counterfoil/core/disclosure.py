@@ -31,7 +31,7 @@ from counterfoil.core.errors import EvidenceError, InputError
 SALT_BYTES = 16
 MAX_SALT_BYTES = 64
 MAX_VALUE_DEPTH = 160
-"""A value of OpenTelemetry may be nested 32 deep (RECORD 9), each level being up to four of JSON, within a list of events."""
+"""A value of OpenTelemetry may be nested 32 deep (RECORD 9), and each level is up to four of JSON."""
 MAX_DISCLOSURE_BYTES = 64 * 1024 * 1024
 """A field never needs more than a whole decompressed request (RECORD 9); larger values are blobs anyway."""
 

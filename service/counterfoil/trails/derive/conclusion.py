@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from counterfoil.core.rules import is_token
+
 Kind = Literal["fallback", "decision", "handoff", "oversight", "guardrail", "outcome", "gap", "agent"]
 
 
@@ -273,6 +275,13 @@ RULES: tuple[Rule, ...] = (
         "gap",
         "a parent span that never arrived",
         "`parent_span_id` of a span that is not in the log",
+        indexed=False,
+    ),
+    Rule(
+        "numbers_missing",
+        "gap",
+        "a producer that numbers what it sends gave numbers between those of this trail that are not in the log",
+        "records 4 and 7 of a producer are in the trail, 5 and 6 nowhere",
         indexed=False,
     ),
     Rule(
