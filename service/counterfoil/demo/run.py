@@ -53,7 +53,7 @@ def run(data: Path, *, port: int, once: bool, conversations: int, say: Say) -> N
         sent = send(service.url, keys.writer, conversations=conversations)
         if not sent.flushed:
             raise StepFailed("the exporters could not hand over everything in time")
-        size = _wait_until_indexed(service.url, keys.reviewer)
+        size = _wait_until_indexed(data, service.url, keys.reviewer)
         say(f"   {sent.conversations} conversations are durable, sealed, chained and indexed: {size} records.\n")
 
         say(f"3  One decision trail, as a compliance officer reads it (counterfoil trail {SHOWN_CASE}):\n")
@@ -131,14 +131,15 @@ class _Service:
             self._process.wait()
 
 
-def _wait_until_indexed(url: str, key: str) -> int:
+def _wait_until_indexed(data: Path, url: str, key: str) -> int:
     """Wait until the index has read what was acknowledged and a checkpoint covers it; return the tree size."""
+    logs = json.loads(_command("counterfoil", "log", "list", "--data", str(data), "--json"))
+    acknowledged = next(log["records"] for log in logs if log["name"] == "main")
     deadline = time.monotonic() + STEP_TIMEOUT_S
     while time.monotonic() < deadline:
         answer = _get(f"{url}/api/v1/records?log=main&limit=1", key)
-        as_of, items = answer["as_of"], answer["items"]
-        indexed = next((entry["tree_size"] for entry in as_of if entry["log"] == "main"), 0)
-        if items and indexed:
+        indexed = next((entry["tree_size"] for entry in answer["as_of"] if entry["log"] == "main"), 0)
+        if indexed >= acknowledged:
             proof = f"{url}/api/v1/records/main/{indexed - 1}/proof"
             with suppress(urllib.error.HTTPError), urllib.request.urlopen(_request(proof, key)) as response:
                 if response.status == 200:
