@@ -70,6 +70,7 @@ def start_agent(service: RunningService, name: str, *arguments: str) -> Agent:
 def start_script(service: RunningService, script: Path, *arguments: str) -> subprocess.Popen[str]:
     environment = {
         **os.environ,
+        "XDG_STATE_HOME": str(service.made.data.parent / "agents"),  # of its own, not of whoever runs the tests
         "OTEL_EXPORTER_OTLP_ENDPOINT": service.url,
         "OTEL_EXPORTER_OTLP_HEADERS": f"x-api-key={service.made.keys['writer'].key}",
     }

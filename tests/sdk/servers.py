@@ -22,6 +22,7 @@ class Reply:
     body: bytes = b""
 
 
+NOT_FOUND = Reply(404)
 Script = Callable[[list[LogRecord], Mapping[str, str]], Reply]
 
 
@@ -51,8 +52,8 @@ def partial(rejected: int, message: str) -> Reply:
 
 
 @contextmanager
-def scripted(script: Script) -> Iterator[Scripted]:
-    """A server that answers OTLP requests as `script` says."""
+def scripted(script: Script, receipts: Reply = NOT_FOUND) -> Iterator[Scripted]:
+    """A server that answers OTLP requests as `script` says, and whoever asks for receipts with `receipts`."""
     requests: list[list[LogRecord]] = []
 
     class Handler(BaseHTTPRequestHandler):
@@ -62,7 +63,12 @@ def scripted(script: Script) -> Iterator[Scripted]:
             body = self.rfile.read(int(self.headers["Content-Length"]))
             records = list(ExportLogsServiceRequest.FromString(body).resource_logs[0].scope_logs[0].log_records)
             requests.append(records)
-            reply = script(records, dict(self.headers.items()))
+            self.answer(script(records, dict(self.headers.items())))
+
+        def do_GET(self) -> None:
+            self.answer(receipts)
+
+        def answer(self, reply: Reply) -> None:
             self.send_response(reply.status)
             for name, value in {"Content-Length": str(len(reply.body)), **reply.headers}.items():
                 self.send_header(name, value)

@@ -20,7 +20,7 @@ from tests.sdk.servers import Reply, gate, hanging, scripted, unused_url
 from tests.service.running import RunningService
 
 Point = Callable[[str, str], None]
-PATIENCE_S = 2.0
+PATIENCE_S = 5.0
 """Far more than the calls below need, far less than any time limit of the network."""
 
 

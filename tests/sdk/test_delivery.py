@@ -240,6 +240,27 @@ def test_each_half_of_a_request_has_a_promise_of_its_own(start: Callable[..., No
     assert [outcome.promise_of(position) for position in range(4)] == ["promise-0", "", "promise-2", ""]
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"[" * 200_000,
+        b'{"pending": [], "items": [{"origin": "log.example.test", "seq": Infinity, "proof": ""}]}',
+        b'{"pending": [], "items": [{"origin": "log.example.test", "seq": 9, "proof": "none"}]}',
+        b'{"pending": 5, "items": []}',
+        b"\xff",
+    ],
+)
+def test_an_answer_that_is_no_receipt_is_not_recorded_and_nothing_else_is_raised(
+    body: bytes, start: Callable[..., None]
+) -> None:
+    with scripted(in_turn(Reply(200, {"counterfoil-promise": PROMISE})), Reply(200, {}, body)) as server:
+        start(server, vkeys=SIGNER.vkey)
+        refused = counterfoil.decision("refund", durable="receipt")
+        with pytest.raises(counterfoil.NotRecorded, match="receipt does not check"), refused as d:
+            d.choose("approve")
+        assert (d.promise, d.receipts) == (base64.b64decode(PROMISE), [])
+
+
 def test_a_promise_that_another_key_signed_is_none(start: Callable[..., None]) -> None:
     with scripted(in_turn(Reply(200, {"counterfoil-promise": PROMISE}))) as server:
         start(server, vkeys=NoteSigner.from_seed("log.example.test", b"\1" * 32).vkey)

@@ -170,11 +170,14 @@ def heartbeat_of(leaf: dict[str, Any]) -> int | None:
 
 def _read_record(connection: Connection, log_id: int, seq: int) -> Heartbeat:
     data = read_leaf(connection, log_id, seq)
-    leaf: dict[str, Any] = {} if data is None else orjson.loads(data)
-    value = heartbeat_of(leaf)
-    if value is None:
-        raise EvidenceError("configuration", f"record {seq} is named as the heartbeat's configuration and is not")
-    return Heartbeat(value, seq, leaf["recorded_at"])
+    try:
+        leaf: dict[str, Any] = {} if data is None else orjson.loads(data)
+        value = heartbeat_of(leaf)
+        if value is not None:
+            return Heartbeat(value, seq, leaf["recorded_at"])
+    except (ValueError, AttributeError, TypeError, KeyError):
+        pass  # whoever owns the disk changed its bytes: it says nothing that could be trusted
+    raise EvidenceError("configuration", f"record {seq} is named as the heartbeat's configuration and is not")
 
 
 def _point_to(connection: Connection, log_id: int, seq: int) -> None:

@@ -28,7 +28,7 @@ from types import TracebackType
 from typing import Any, Literal, NamedTuple, Self, TypeVar
 
 from counterfoil.sdk import context
-from counterfoil.sdk.complaints import complaints
+from counterfoil.sdk.complaints import complaints, describe
 from counterfoil.sdk.durable import in_event_loop, new_waiter, wait_promised, wait_promised_async
 from counterfoil.sdk.emit import emit, error_attributes, fact_of, guarded
 from counterfoil.sdk.ids import new_id, new_trace_id
@@ -317,7 +317,14 @@ class Decision:
         sink = current_sink()
         if sink is None or self.promise is None:
             raise NotRecorded("the SDK is shut down")
-        self.receipts = sink.receipts(self.promise, *self._ids, deadline)
+        try:
+            self.receipts = sink.receipts(self.promise, *self._ids, deadline)
+        except NotRecorded:
+            raise
+        except Exception as error:
+            # Whatever went wrong, there is no receipt: the host has to take its fallback, and waits for this error.
+            complaints.note("internal", describe(error), subject="receipts")
+            raise NotRecorded(f"no receipt: {type(error).__name__}") from error
 
 
 @guarded("")

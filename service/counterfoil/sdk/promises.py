@@ -109,6 +109,6 @@ def _receipts(body: bytes, promise: Promise, keys: Sequence[VerifierKey]) -> lis
                 proof = str(item["proof"]).encode()
                 check_receipt(proof, seq, promise.origin, promise, keys)
                 found.append(proof)
-    except (CounterfoilError, ValueError, KeyError, TypeError) as error:
+    except (CounterfoilError, ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
         raise NotRecorded(f"the receipt does not check: {error}") from error
     return found

@@ -163,3 +163,29 @@ def test_a_pointer_to_another_record_is_said_and_never_stops_a_request(
     assert configuration.heartbeat_s(made.log.id) == DEFAULT_HEARTBEAT_S
     assert "counterfoil fsck" in caplog.text
     assert len(caplog.messages) == 1
+
+
+@pytest.mark.parametrize("damaged", [b"{", b"[]", b'{"kind": "configuration", "configuration": 5}', b"\xff"])
+def test_a_damaged_record_is_said_and_never_stops_a_request(
+    damaged: bytes, made: Made, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Whoever owns the disk changes the record itself."""
+    configuration = Configuration(made.logs)
+    seq = configuration.set_heartbeat(made.log, 15).seq
+    with made.logs.ledger.write() as ledger:
+        where = f"WHERE log_id = {made.log.id} AND seq = {seq}"
+        (before,) = ledger.exec_driver_sql(f"SELECT leaf FROM records {where}").one()
+        triggers = ledger.exec_driver_sql("SELECT name, sql FROM sqlite_master WHERE tbl_name = 'records'").all()
+        for name, sql in triggers:
+            if sql is not None and sql.startswith("CREATE TRIGGER"):
+                ledger.exec_driver_sql(f"DROP TRIGGER {name}")
+        ledger.exec_driver_sql(f"UPDATE records SET leaf = ? {where}", (damaged,))
+    with pytest.raises(EvidenceError, match="configuration"):
+        configuration.heartbeat(made.log.id)
+    assert configuration.heartbeat_s(made.log.id) == DEFAULT_HEARTBEAT_S
+    assert "counterfoil fsck" in caplog.text
+    with made.logs.ledger.write() as ledger:  # and puts everything back: the log is whole again
+        ledger.exec_driver_sql(f"UPDATE records SET leaf = ? {where}", (before,))
+        for _, sql in triggers:
+            if sql is not None and sql.startswith("CREATE TRIGGER"):
+                ledger.exec_driver_sql(sql)

@@ -18,7 +18,7 @@ def main(count: int, *, hold: bool) -> None:
     for number in range(count):
         with counterfoil.interaction(f"conv-{number}"), counterfoil.decision("refund", risk="medium") as decision:
             decision.choose("deny", rationale="Bought 41 days ago; policy R-12 allows 30.")
-    counterfoil.flush()
+    assert counterfoil.flush(WAIT_S)
     print("decided", flush=True)
     if hold:
         time.sleep(WAIT_S)

@@ -7,7 +7,7 @@ import random
 from hypothesis import given
 from hypothesis import strategies as st
 
-from counterfoil.trails.completeness.ranges import MAX_RANGES, Ranges, gaps, missing_up_to, size, union
+from counterfoil.trails.completeness.ranges import MAX_RANGES, Ranges, difference, gaps, missing_up_to, size, union
 
 pairs = st.tuples(st.integers(0, 40), st.integers(0, 8)).map(lambda pair: (pair[0], pair[0] + pair[1]))
 
@@ -44,6 +44,12 @@ def test_union_and_gaps_are_those_of_sets(
     assert size(merged) == len(both)
     assert gaps(merged, low, high) == as_ranges(set(range(low, high + 1)) - both)
     assert missing_up_to(merged, [high, low, -1]) == [len(set(range(bound + 1)) - both) for bound in (high, low, -1)]
+
+
+@given(st.lists(pairs, max_size=12), st.lists(pairs, max_size=12))
+def test_the_difference_is_that_of_sets(one: list[tuple[int, int]], other: list[tuple[int, int]]) -> None:
+    left, right = naive(one), naive(other)
+    assert difference(as_ranges(left), as_ranges(right)) == as_ranges(left - right)
 
 
 @given(st.lists(pairs, max_size=40), st.integers(1, 4))
