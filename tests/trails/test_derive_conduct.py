@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from counterfoil.trails.derive.others import cut_by_sdk, missing_parents, missing_results
-from counterfoil.trails.derive.reading import said_error
 from counterfoil.trails.derive.tree import Told
+from counterfoil.trails.derive.wording import said_error
 from tests.trails.telling import FAILED, RUN, calls, messages, model, of_kind, run, text, told, tool
 
 THOUGHT = {"type": "thinking", "content": "look first"}
@@ -93,6 +93,10 @@ def test_words_of_a_name_that_is_no_token_stay_out_of_conclusions() -> None:
         ("transfer_to_agent", {}, None, None),
         ("escalate_to_supervisor", {}, "supervisor", "human"),
         ("request_human", {"reason": "angry"}, "human", "human"),
+        # The name of a person is nobody's agent, and stays out of the index.
+        ("transfer_to_human", {"to": "jane.doe"}, "human", "human"),
+        ("transfer_to_billing", {"to": "customer-77"}, "billing", "agent"),
+        ("handoff", {"queue": "refunds_queue"}, "refunds_queue", "queue"),
     ],
 )
 def test_a_tool_whose_name_hands_over_is_a_handoff(
@@ -203,6 +207,14 @@ def test_an_approval_that_was_asked_for_is_settled_by_what_became_of_the_call() 
     made = tool(2, "refund", call_id="c9", trace_id="1" * 32)
     _, approved = of_kind([asked, made, later], "oversight")
     assert (approved.rule, approved.seq, approved.facts["verdict"]) == ("approved_call", 2, "approve")
+    # Ids may be as short as `c9`: another tool's call, or another writer's, is nobody's approval.
+    for other in (
+        tool(2, "lookup", call_id="c9", trace_id="1" * 32),
+        tool(2, "refund", call_id="c9", trace_id="1" * 32, writer="k-other"),
+    ):
+        assert [step.rule for step in of_kind([asked, other], "oversight")] == ["approval_requested"]
+    stranger = model(3, trace_id="1" * 32, says={"input": answer}, writer="k-other")
+    assert [step.rule for step in of_kind([asked, stranger], "oversight")] == ["approval_requested", "answered_outside"]
     same_trace = tool(2, "refund", call_id="c9")
     assert [step.rule for step in of_kind([asked, same_trace], "oversight")] == ["approval_requested"]
 
@@ -228,6 +240,10 @@ def test_a_guardrail_that_tripped_says_so_in_its_parents_status() -> None:
     assert of_kind([told(1, "operation", span_id=RUN, parent_span_id=None), guard], "guardrail") == []
     alone = told(3, "agent_run", name="invoke_agent", agent={"name": "a"}, error_type="InputGuardrailTripwireTriggered")
     assert [step.seq for step in of_kind([alone], "guardrail")] == [3]
+    failed = told(4, "guardrail", **FAILED)
+    assert [step.facts["verdict"] for step in of_kind([failed], "guardrail")] == ["deny"]
+    broken = told(4, "guardrail", error_type="TimeoutError", **FAILED)
+    assert of_kind([broken], "guardrail") == []
 
 
 def test_a_call_is_that_of_the_run_around_it() -> None:
@@ -235,6 +251,14 @@ def test_a_call_is_that_of_the_run_around_it() -> None:
     (step,) = of_kind([run(0, "triage", 9), own], "agent")
     assert (step.seq, step.facts["agent"]) == (1, "triage")
     assert of_kind([run(0, "triage", 9), tool(1, "crm", agent={"name": "triage"})], "agent") == []
+
+
+def test_a_writer_that_uses_anothers_span_id_takes_none_of_its_calls() -> None:
+    mine, call = run(1, "triage", 9, writer="k-mine"), tool(2, "crm", writer="k-mine")
+    forged = run(0, "intruder", 9, writer="k-other")
+    assert [step.agent for step in of_kind([forged, mine, call], "decision")] == ["triage"]
+    # A call may well have its parent in another service, with a key of its own.
+    assert [step.agent for step in of_kind([mine, tool(2, "crm", writer="k-tools")], "decision")] == ["triage"]
 
 
 def test_a_parent_that_never_arrived_is_named_once() -> None:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from counterfoil.trails.derive.reading import NOTHING, answer_of, rationale_of, read_words, reason_in
+from counterfoil.trails.derive.reading import MAX_TOKENS, NOTHING, read_words
+from counterfoil.trails.derive.wording import answer_of, argument_map, rationale_of, reason_in, said_error
 from counterfoil.trails.messages import CALL, MAX_PARTS, TEXT, THOUGHT, parts_of
+from counterfoil.trails.words import unpacked
 
 ARGUMENTS = {"order": "A-1"}
 
@@ -153,6 +156,63 @@ def test_words_that_a_reading_points_to_are_found_again() -> None:
     assert reason_in({"task": "refund"}) is None
 
 
+@pytest.mark.parametrize(
+    "value",
+    [
+        [{"role": "assistant", "parts": [{"reasoningContent": {"reasoningText": "no object"}}]}],
+        {"generations": [[{"message": "no object", "text": "hello"}]]},
+        [flat("llm.output_messages.0.message.calls", "x"), flat("llm.output_messages.0.message.contents", "y")],
+        [{"role": "assistant", "content": {"arrayValue": {"values": 5}}}],
+        [{"role": "assistant", "parts": [{"type": "text", "content": {"intValue": "--5"}}]}],
+        [{"role": "assistant", "parts": [{"type": "text", "content": {"intValue": "9" * 5_000}}]}],
+        [{"role": "assistant", "parts": [{"type": "text", "content": {"intValue": "²"}}]}],
+        [{"attributes": 5}],
+        [{"attributes": [{"key": ["no", "text"], "value": 1}]}],
+    ],
+)
+def test_a_value_that_looks_like_a_convention_and_is_none_stops_nobody(
+    value: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    for one in (value, json.dumps(value)):
+        parts_of(one)
+        said_error(one)
+        argument_map(one)
+        read_words({"seq": 1, "kind": "model_call"}, {"input": one, "output": one})
+        read_words({"seq": 1, "kind": "tool_call"}, {"arguments": one, "result": one})
+    assert caplog.messages == []
+
+
+def test_what_we_stumble_over_is_read_by_no_rule_and_its_words_reach_no_log(caplog: pytest.LogCaptureFixture) -> None:
+    class Odd(dict[str, Any]):
+        """A value of a form that nobody has thought of."""
+
+        def get(self, key: str, default: Any = None) -> Any:
+            raise ValueError(f"Jane's words beside {key}: {default}")
+
+    assert read_words({"seq": 7, "kind": "model_call"}, {"output": Odd(a=1, b=2)}) == NOTHING
+    assert "record 7" in caplog.text
+    assert "Jane" not in caplog.text
+
+
+def test_a_turn_of_very_many_calls_is_read_in_a_moment_and_to_a_limit() -> None:
+    value = [{"role": "assistant", "parts": [calls_of(n) for n in range(MAX_PARTS)]}]
+    began = time.process_time()
+    reading = read_words({"seq": 1, "kind": "model_call"}, {"output": value})
+    assert time.process_time() - began < 0.5  # 0.02 s; a second and more where each call looked at all others
+    assert [call.call_id for call in reading.calls] == [f"c{n}" for n in range(MAX_TOKENS)]
+
+
+def calls_of(number: int) -> dict[str, Any]:
+    return {"type": "tool_call", "id": f"c{number}", "name": "lookup"}
+
+
+def test_words_that_nobody_could_be_answered_with_stay_the_text_that_they_were() -> None:
+    wide = "1" * 30
+    for inner in (f'{{"a": {wide}, "b": NaN}}', f'{{"a": {wide}, "b": "\\ud800"}}', f'{{"a": {wide}, "b": 1e999}}'):
+        assert unpacked(inner) == inner
+    assert unpacked(f'{{"a": {wide}}}') == {"a": int(wide)}
+
+
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
     lambda inner: (
@@ -183,6 +243,7 @@ JSON = st.recursive(
                         "approved",
                         "status",
                     ),
+                    *("reasoningContent", "reasoningText", "intValue", "calls", "contents", "message.calls"),
                     *("function_call", "toolUse", "toolResult", "tool_failures", "error", "llm.output_messages.0.role"),
                 ]
             ),
@@ -194,14 +255,19 @@ JSON = st.recursive(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
-    st.sampled_from(["model_call", "agent_run", "tool_call", "operation", "guardrail", "handoff"]),
-    st.dictionaries(st.sampled_from(["input", "output", "arguments", "result", "error", "span"]), JSON, max_size=4),
+    kind=st.sampled_from(["model_call", "agent_run", "tool_call", "operation", "guardrail", "handoff"]),
+    values=st.dictionaries(
+        st.sampled_from(["input", "output", "arguments", "result", "error", "span", "attributes"]), JSON, max_size=4
+    ),
 )
-def test_content_of_any_form_is_read_without_an_error_and_only_as_tokens(kind: str, values: dict[str, Any]) -> None:
+def test_content_of_any_form_is_read_without_an_error_and_only_as_tokens(
+    caplog: pytest.LogCaptureFixture, kind: str, values: dict[str, Any]
+) -> None:
     leaf = {"seq": 1, "kind": kind, "tool": {"name": "transfer_to_agent"}}
     reading = read_words(leaf, values)
+    assert caplog.messages == []  # the net below it (`read_words`) caught nothing
     assert reading == read_words(leaf, json.loads(json.dumps(values)))
     for call in reading.calls:
         assert " " not in call.name + call.call_id + call.to

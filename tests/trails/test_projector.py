@@ -12,7 +12,9 @@ import pytest
 from sqlalchemy import Connection
 
 from counterfoil.core.errors import EvidenceError
+from counterfoil.log.accounts import Accounts
 from counterfoil.log.batch import Batch
+from counterfoil.log.records import head
 from counterfoil.mapping.draft import Item
 from counterfoil.store.database import Database
 from counterfoil.trails.check_index import check_index
@@ -276,6 +278,22 @@ def test_a_leaf_that_cannot_be_read_stops_its_log_and_is_not_skipped(site: Site)
     with pytest.raises(EvidenceError):
         site.projector.run_once()
     assert site.search().as_of[0]["tree_size"] == size
+
+
+def test_a_log_that_cannot_be_read_holds_up_no_other(site: Site) -> None:
+    second = Accounts(site.logs).create_log("default", "second")
+    site.projector.run_once()
+    site.logs.append(site.log.id, _batch(calls_and_decisions(0, 5))).result(30)
+    site.logs.append(second.id, _batch(calls_and_decisions(0, 5))).result(30)
+    with site.attack("ledger") as ledger:
+        for (name,) in ledger.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'").fetchall():
+            ledger.execute(f"DROP TRIGGER {name}")
+        ledger.execute("UPDATE records SET leaf = x'00' WHERE log_id = ? AND seq > 0", (site.log.id,))
+    with pytest.raises(EvidenceError):
+        site.projector.run_once()
+    with site.logs.ledger.read() as ledger:
+        size = head(ledger, second.id).size
+    assert [entry["tree_size"] for entry in site.search(log="second").as_of] == [size]
 
 
 def _batch(items: list[Item]) -> Batch:

@@ -12,7 +12,8 @@ and compares. Facts shown to a reader come from the leaf, never from the index: 
     check_index                      the index against the log
     query walk search                questions and pages
     interactions trail               one conversation, joined
-      steps words messages           a record as a step; content as words
+      missing_numbers                what its producers numbered and the log does not have
+      steps said words messages      a record as a step; content as words
       concluded topics               what rules conclude as steps; what is reported, derived, absent
       story cards canvas             a trail as text for a terminal
     derive/                          the rules: pure, without words, never written to the log (docs/trails.md)

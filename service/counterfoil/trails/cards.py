@@ -71,6 +71,8 @@ def _derived(canvas: Canvas, step: Step) -> None:
         canvas.note(f"because “{clean(step.why.rationale)}” — {source}", indent=4)
     elif step.why is not None and step.why.state != NOT_REPORTED:
         canvas.note(f"why: [{step.why.state}]", indent=4)
+    for said in step.said:
+        canvas.quote(said.text)
     at = ", ".join(f"#{seq}" for seq in sorted({step.seq, *step.from_seqs}))
     framework = f", a sentence of {facts['framework']}" if "framework" in facts else ""
     canvas.note(f"[derived: {step.rule}, from {at}{framework}; nobody reported it]", indent=4)

@@ -12,7 +12,9 @@ from typing import Any
 from counterfoil.core.state import ContentState
 from counterfoil.log.contents import Content
 from counterfoil.trails.derive.conclusion import Conclusion
-from counterfoil.trails.derive.reading import STATED, answer_of, argument_map, rationale_of, reason_in
+from counterfoil.trails.derive.reading import STATED
+from counterfoil.trails.derive.wording import answer_of, argument_map, rationale_of, reason_in
+from counterfoil.trails.said import answer_of_run
 from counterfoil.trails.steps import NOT_REPORTED, Step, Who, Why
 from counterfoil.trails.words import as_text
 
@@ -89,6 +91,10 @@ def step_of_conclusion(found: Conclusion, shown: Step, contents: Contents, repor
         linked=shown.linked,
         trace_id=shown.trace_id,
     )
+    if found.rule == "answered" and shown.kind == "agent_run":
+        output = contents.get(found.seq, {}).get("output")
+        if output is not None and output.state is ContentState.DISCLOSED:
+            step.said = answer_of_run(output.value)
     if found.kind == "fallback":
         step.failed_seq = found.from_seqs[0] if found.from_seqs else found.seq
     if found.kind in ("decision", "handoff", "oversight"):

@@ -15,9 +15,10 @@ from counterfoil.core.encoding import format_time_us, parse_time_ns, parse_time_
 from counterfoil.core.state import ContentState
 from counterfoil.log.contents import Content
 from counterfoil.trails.derive.agents import named_agent, named_service
-from counterfoil.trails.derive.reading import argument_map
+from counterfoil.trails.derive.wording import argument_map
 from counterfoil.trails.messages import parts_of
-from counterfoil.trails.words import Said, as_text, spoken, thoughts, unpacked
+from counterfoil.trails.said import asked_of_run, said_in_call, thoughts_in
+from counterfoil.trails.words import Said, as_text, unpacked
 
 NOT_REPORTED = "not reported"
 
@@ -152,8 +153,10 @@ def step_of(log: str, leaf: Mapping[str, Any], content: Mapping[str, Content]) -
     step.what_else = alternatives_of(values.get("alternatives"))
     step.words = _words(kind, values)
     if kind == "model_call":
-        step.said = [*spoken(values.get("input")), *spoken(values.get("output"))]
+        step.said = said_in_call(values)
         step.facts = dict(leaf.get("usage", {}))
+    elif kind == "agent_run" and "parent_span_id" not in leaf:
+        step.said = asked_of_run(values)
     step.absent = _absent(leaf, own)
     step.folded = kind in _FOLDED_KINDS and leaf.get("status") != "error"
     return step
@@ -233,7 +236,7 @@ def _why(leaf: Mapping[str, Any], own: Mapping[str, Any], content: Mapping[str, 
     kind = leaf["kind"]
     if kind == "model_call":
         found = content.get("output")
-        thought = None if found is None or found.state is not ContentState.DISCLOSED else thoughts(found.value)
+        thought = None if found is None or found.state is not ContentState.DISCLOSED else thoughts_in(found.value)
         return None if thought is None else Why(thought, "reasoning_part", None, str(ContentState.DISCLOSED), "derived")
     name = {"decision": "rationale", "fallback": "reason", "oversight": "reason"}.get(kind)
     if name is None:

@@ -50,7 +50,7 @@ def _head(canvas: Canvas, trail: Trail) -> None:
         first = min(step.at for step in trail.steps)
         last = max(step.until or step.at for step in trail.steps)
         canvas.labelled("when", f"{_day_time(first)} to {_day_time(last)} UTC ({_span(first, last)})")
-    canvas.labelled("agents", ", ".join(about.agents) or NOT_REPORTED)
+    canvas.labelled("agents", ", ".join(clean(name) for name in _agents(trail)) or NOT_REPORTED)
     canvas.labelled("customer", about.subject or NOT_REPORTED)
     counts = (
         (about.decisions, "decision"),
@@ -68,6 +68,12 @@ def _head(canvas: Canvas, trail: Trail) -> None:
     if trail.withheld:
         canvas.labelled("withheld", "your role reads facts, not words")
     canvas.rule()
+
+
+def _agents(trail: Trail) -> list[str]:
+    """The agents as the index has them, and those whose name only content can hold."""
+    named = (item.says for topic in trail.topics if topic.topic == "agents" for item in topic.items)
+    return list(dict.fromkeys([*trail.interaction.agents, *named]))
 
 
 def _concluded(steps: Sequence[Step]) -> str:
@@ -102,6 +108,10 @@ def _foot(canvas: Canvas, trail: Trail, folded: int) -> None:
             verdict = VERDICTS.get(step.facts.get("verdict", ""), "looks at").lower()
             who = step.facts.get("role") or "a person"
             canvas.labelled("human", f"{who} {verdict} the decision ({step.log} #{step.seq})")
+    if moved := [step for step in trail.steps if "agent" in step.concluded and not step.folded]:
+        rule = moved[0].concluded["agent"]["rule"]
+        text = f"{_plural(len(moved), 'step')} of the agent whose run is around it"
+        canvas.labelled("whose", f"{text}   [derived: {rule}]")
     outcomes = [step for step in trail.steps if step.kind == "outcome"]
     if outcomes:
         facts = outcomes[-1].facts

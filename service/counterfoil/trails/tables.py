@@ -17,7 +17,7 @@ from sqlalchemy import BigInteger, Boolean, Column, Index, Integer, LargeBinary,
 from counterfoil.core.errors import Fault
 from counterfoil.store.metadata import NAMING_CONVENTION
 
-INDEX_VERSION = 2
+INDEX_VERSION = 3
 SEQ_BITS = 40
 STATUS_OK, STATUS_ERROR = 1, 2
 MAX_AGENTS_SHOWN = 16

@@ -31,7 +31,7 @@ _KINDS = {
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One thing that is known, at a record. `rule` where it is derived; `says` in tokens."""
+    """One thing that is known, at a record. `rule` where it is derived; `says` in tokens and names of agents."""
 
     basis: Basis
     log: str

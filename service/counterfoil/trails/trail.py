@@ -32,6 +32,7 @@ from counterfoil.trails.derive.reading import fields_read, is_read
 from counterfoil.trails.derive.tree import Told, tree_of, wrappers
 from counterfoil.trails.facts import parse_leaf
 from counterfoil.trails.interactions import Summary, find_interaction, summary_of_rows
+from counterfoil.trails.missing_numbers import missing_numbers
 from counterfoil.trails.query import Cursor, Page
 from counterfoil.trails.steps import Step, step_of
 from counterfoil.trails.stores import AsOf, ReadableLog, Stores, as_of, indexed_logs
@@ -205,7 +206,9 @@ def _tell(
             (key, leaves[key]) for place in ruled if (key := (place.log_id, place.seq))[0] == log_id and key in leaves
         ]
         of_log = {key[1]: fields for key, fields in (*read.items(), *contents.items()) if key[0] == log_id}
-        concluded += _conclude(trail, steps, log_id, logs[log_id].name, [leaf for _, leaf in told], of_log)
+        with stores.index.read() as index:
+            missing = missing_numbers(index, log_id, (leaf for _, leaf in told))
+        concluded += _conclude(trail, steps, log_id, logs[log_id].name, [leaf for _, leaf in told], of_log, missing)
     trail.steps = place_steps(list(steps.values()), concluded)
     trail.topics = topics_of(trail.steps)
 
@@ -271,11 +274,12 @@ def _conclude(
     log: str,
     leaves: Sequence[dict[str, Any]],
     contents: Mapping[int, Mapping[str, Content]],
+    missing: Sequence[Conclusion],
 ) -> list[Step]:
     """What rules conclude: steps of their own, marks on steps that were reported, gaps."""
     reported = [leaf for leaf in leaves if leaf["kind"] == "fallback"]
     tree = tree_of(Told(leaf, read_content(leaf, contents.get(leaf["seq"], {}))) for leaf in leaves)
-    found = conclude_tree(tree)
+    found = [*conclude_tree(tree), *missing]
     for seq in wrappers(tree):
         if (wrapper := steps.get((log_id, seq))) is not None and wrapper.status != "error":
             wrapper.folded = True

@@ -1,14 +1,13 @@
 """Content values as plain values and as words a person reads. Tolerant: what is not understood stays what it is.
 
 A content value that came over OTLP as a string is that string (often JSON inside); anything else from OTLP is an
-AnyValue object. Messages follow the GenAI conventions: a list of {role, parts}, or {role, content}.
+AnyValue object. Messages are read by messages.py.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,8 +17,6 @@ MAX_DEPTH = 32
 _WIDE_NUMBER = re.compile(r"[0-9]{19}").search
 _INTEGER = re.compile(r"-?[0-9]{1,19}").fullmatch
 _SCALARS = {"stringValue": str, "boolValue": bool, "doubleValue": float, "bytesValue": str}
-_SPOKEN = ("text", "content", "message")
-_THOUGHT = ("reasoning", "thinking")
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,37 +78,3 @@ def as_text(value: Any) -> str:
     """A value as one text: strings as they are, the rest as JSON."""
     value = plain(value)
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
-
-
-def spoken(value: Any) -> list[Said]:
-    """What was said in a value of messages, in order. Plain text that is no message says nothing about who spoke."""
-    return [Said(role, text) for role, kind, text in _parts(value) if kind in _SPOKEN]
-
-
-def thoughts(value: Any) -> str | None:
-    """The reasoning parts of messages, joined; None where there are none."""
-    found = [text for _, kind, text in _parts(value) if kind in _THOUGHT]
-    return "\n".join(found) or None
-
-
-def _parts(value: Any) -> Iterator[tuple[str, str, str]]:
-    """(role, type of part, text) of every part that has text."""
-    messages = unpacked(value)
-    if isinstance(messages, dict):
-        messages = messages.get("messages", [messages])
-    if not isinstance(messages, list):
-        return
-    for message in messages:
-        message = unpacked(message)
-        if not isinstance(message, dict):
-            continue
-        role = message.get("role")
-        parts = message.get("parts", message.get("content"))
-        if isinstance(parts, str):
-            parts = [{"type": "text", "content": parts}]
-        for part in parts if isinstance(parts, list) else []:
-            if not isinstance(part, dict):
-                continue
-            text = next((part[key] for key in ("content", "text", *_THOUGHT) if isinstance(part.get(key), str)), None)
-            if text and text.strip():
-                yield str(role or "unknown"), str(part.get("type", "text")), text.strip()

@@ -5,7 +5,8 @@ what an agent reported, and the rules may change without touching a single recor
 conclusion.py, and printed into docs/trails.md.
 
     conclusion                      a conclusion, the table of rules
-    reading names                   what words and names say, as tokens
+    reading names agents            what words and names say, as tokens; agents whose name is none
+    wording                         the words themselves, found again
     tree                            records as parents, runs and siblings
     fallbacks decisions handoffs oversights others      the rules, by what they conclude
     conclude                        all of them

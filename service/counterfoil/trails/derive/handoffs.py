@@ -11,7 +11,7 @@ from itertools import pairwise
 from typing import Any
 
 from counterfoil.trails.derive.conclusion import Conclusion
-from counterfoil.trails.derive.names import is_same_agent, is_transfer, to_kind, transfer_target
+from counterfoil.trails.derive.names import is_transfer, plain_name, to_kind, transfer_target
 from counterfoil.trails.derive.tree import (
     Told,
     Tree,
@@ -37,15 +37,14 @@ def handoffs(tree: Tree) -> list[Conclusion]:
 def _by_tool(tree: Tree, runs: list[Told]) -> list[Conclusion]:
     """Calls of tools whose name says that they hand over."""
     found = []
-    starts = [began(run) for run in runs]
+    takers = _Takers(runs)
     for one in tree.told:
         name = what(one.leaf) or ""
         if one.kind != "tool_call" or not is_transfer(name):
             continue
         to = one.reading.to or transfer_target(name)
         giver = agent_of(tree, one)
-        later = (runs[at] for at in range(bisect_left(starts, began(one)), len(runs)))
-        taker = next((run for run in later if _takes(run, giver, to)), None)
+        taker = takers.after(began(one), giver, to)
         facts = _facts(giver, to if taker is None else agent_of(tree, taker) or to)
         facts["state"] = "failed" if has_failed(one) else "accepted" if taker is not None else "offered"
         found.append(
@@ -63,12 +62,31 @@ def _by_tool(tree: Tree, runs: list[Told]) -> list[Conclusion]:
     return found
 
 
-def _takes(run: Told, giver: str | None, to: str) -> bool:
-    """Whether a run is that of the agent to whom was handed over."""
-    name = run.reading.agent or run.leaf.get("agent", {}).get("name") or ""
-    if not to:
-        return bool(name) and name != giver
-    return bool(name) and is_same_agent(name, to)
+class _Takers:
+    """Runs (in order of time) of agents that are named, by who may have taken over."""
+
+    def __init__(self, runs: list[Told]) -> None:
+        self._runs = [run for run in runs if _name(run)]
+        self._by_name: dict[str, list[Told]] = {}
+        for run in self._runs:
+            self._by_name.setdefault(plain_name(_name(run)), []).append(run)
+        # Where the next run of another agent is, so that no run is looked at once for every transfer.
+        self._other = [len(self._runs)] * len(self._runs)
+        for at in reversed(range(len(self._runs) - 1)):
+            same = _name(self._runs[at]) == _name(self._runs[at + 1])
+            self._other[at] = self._other[at + 1] if same else at + 1
+
+    def after(self, time: str, giver: str | None, to: str) -> Told | None:
+        """The first run since then of the agent that is named, or (where none is) of any but the giver."""
+        runs = self._by_name.get(plain_name(to), []) if to else self._runs
+        at = bisect_left(runs, time, key=began)
+        if not to and at < len(runs) and _name(runs[at]) == giver:
+            at = self._other[at]
+        return runs[at] if at < len(runs) else None
+
+
+def _name(run: Told) -> str:
+    return run.reading.agent or run.leaf.get("agent", {}).get("name") or ""
 
 
 def _inside_tool(tree: Tree, runs: list[Told]) -> list[Conclusion]:

@@ -56,11 +56,7 @@ def to_kind(target: str) -> str:
     return "human" if _PEOPLE.search(target) else "queue" if _QUEUES.search(target) else "agent"
 
 
-def is_same_agent(name: str, other: str) -> bool:
-    """Whether two spellings name one agent: `billing` and `billing_agent`, `Billing Agent` and `billing-agent`."""
-    return _plain(name) == _plain(other)
-
-
-def _plain(name: str) -> str:
+def plain_name(name: str) -> str:
+    """What all spellings of an agent's name share: `billing`, `billing_agent`, `Billing Agent`, `billing-agent`."""
     plain = re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_")
     return plain.removesuffix("_agent").removeprefix("agent_") or plain

@@ -20,7 +20,8 @@ def guardrails(tree: Tree) -> Iterator[Conclusion]:
         if one.kind != "guardrail":
             continue
         above = next((other for other in (one, *ancestors(tree, one)) if _tripped(other)), None)
-        failed = above or (one if has_failed(one) else None)
+        # One that broke down (it names what with) has said nothing: what ran on behind it was not stopped by it.
+        failed = above or (one if has_failed(one) and "error_type" not in one.leaf else None)
         if failed is None:
             continue
         told.add((one.leaf.get("trace_id"), None))

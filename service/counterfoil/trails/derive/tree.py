@@ -41,7 +41,9 @@ class Tree:
     """Records in the order in which they began. Where two have one span (an item split into parts), part 0 stands."""
 
     told: list[Told]
-    by_span: dict[tuple[str, str], Told] = field(default_factory=dict)
+    by_span: dict[tuple[str, str, str], Told] = field(default_factory=dict)
+    """By trace, span and writer; and with an empty writer the first of any. Span ids are no secret: whoever writes into
+    the same log may use one that is another's."""
     deciding: set[str | None] = field(default_factory=set)
     """Traces in which a decision is reported."""
     telling: set[str | None] = field(default_factory=set)
@@ -61,7 +63,8 @@ def tree_of(records: Iterable[Told]) -> Tree:
     for one in tree.told:
         leaf = one.leaf
         if "span_id" in leaf and not leaf.get("producer", {}).get("part"):
-            tree.by_span.setdefault((leaf.get("trace_id", ""), leaf["span_id"]), one)
+            for writer in (leaf.get("writer", ""), ""):
+                tree.by_span.setdefault((leaf.get("trace_id", ""), leaf["span_id"], writer), one)
         if leaf["kind"] == "decision":
             tree.deciding.add(leaf.get("trace_id"))
         elif leaf["kind"] == "fallback":
@@ -115,9 +118,13 @@ def what(leaf: Leaf) -> str | None:
 
 
 def parent_of(tree: Tree, one: Told) -> Told | None:
-    """The record of the parent span."""
-    parent = one.leaf.get("parent_span_id")
-    return None if parent is None else tree.by_span.get((one.leaf.get("trace_id", ""), parent))
+    """The record of the parent span: of the same writer, where that sent one."""
+    leaf = one.leaf
+    if (parent := leaf.get("parent_span_id")) is None:
+        return None
+    trace_id = leaf.get("trace_id", "")
+    own = tree.by_span.get((trace_id, parent, leaf.get("writer", "")))
+    return own if own is not None else tree.by_span.get((trace_id, parent, ""))
 
 
 def ancestors(tree: Tree, one: Told) -> Iterator[Told]:
