@@ -49,6 +49,10 @@ BACKGROUND_ENDED = 3
 """Exit status where the service ended because its background process did."""
 _M_MMAP_THRESHOLD, _M_ARENA_MAX = -3, -8
 """Parameters of mallopt(3), malloc.h."""
+_LIBC = ctypes.CDLL(None)
+_PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
+TRIM_ABOVE_BYTES = 160 * 1024 * 1024
+"""Resident memory from which free memory is looked for; a service at rest, or with ordinary batches, has less."""
 LARGE_BLOCK_BYTES = 1024 * 1024
 ARENAS = 2
 COLLECT_AFTER = 50_000
@@ -162,19 +166,39 @@ def _return_large_blocks() -> None:
     It would else raise the size from which it does so with every large request, and keep a heap for each thread: after
     a flood the process would stay at twice what it needs.
     """
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    mallopt = getattr(_LIBC, "mallopt", None)
     if mallopt is not None:
         mallopt(_M_MMAP_THRESHOLD, LARGE_BLOCK_BYTES)
         mallopt(_M_ARENA_MAX, ARENAS)
 
 
+def _trim() -> None:
+    """Give free memory back to the system where the process has grown: what is left between blocks that are in use.
+
+    gRPC reads messages in small blocks, which no size tells from those that stay (malloc_trim(3), glibc).
+    """
+    trim = getattr(_LIBC, "malloc_trim", None)
+    if trim is not None and _resident_bytes() > TRIM_ABOVE_BYTES:
+        trim(0)
+
+
+def _resident_bytes() -> int:
+    """Resident memory of this process (proc(5), statm), 0 where there is no such file."""
+    try:
+        with open("/proc/self/statm", "rb") as file:
+            return int(file.read().split()[1]) * _PAGE_BYTES
+    except OSError:
+        return 0
+
+
 @contextmanager
 def _watching(child: Child, stop: Callable[[], None]) -> Iterator[threading.Event]:
-    """Call `stop` once `child` ends by itself, and set the event that is yielded."""
+    """Call `stop` once `child` ends by itself, and set the event that is yielded; keep an eye on memory meanwhile."""
     ended, leaving = threading.Event(), threading.Event()
 
     def watch() -> None:
         while not leaving.wait(WATCH_INTERVAL_S):
+            _trim()
             if not child.is_alive():
                 _log.error("the background process ended: checkpoints and index are not kept, so the service ends")
                 ended.set()

@@ -36,10 +36,11 @@ def nested(depth: int) -> bytes:
 
 def empty_spans(count: int) -> bytes:
     """Two bytes each on the wire, a hundred and more once decoded."""
-    return _field(10, _field(18, b"\x12\x00" * count))
+    return field(10, field(18, b"\x12\x00" * count))
 
 
-def _field(tag: int, payload: bytes) -> bytes:
+def field(tag: int, payload: bytes) -> bytes:
+    """A length-delimited field of protobuf."""
     length = len(payload)
     prefix = bytearray((tag,))
     while length > 0x7F:

@@ -28,7 +28,7 @@ from tests.fuzz.target import Input, Target, run
 from tests.ingest.spans import otlp_json
 from tests.service.running import LOG, Made, check_ledger_clean, make_directory
 
-SECONDS = 6.0
+SECONDS = 4.0
 
 
 @pytest.fixture(scope="module")

@@ -19,11 +19,12 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
 from counterfoil.core.errors import InputError
 from counterfoil.core.note import parse_vkey
 from counterfoil.core.promise import open_promise
-from counterfoil.ingest import pieces
-from counterfoil.ingest.decoding import decode_and_map, map_piece
+from counterfoil.ingest import decoding, pieces
+from counterfoil.ingest.decoding import decode_and_map, map_piece, read_request
 from counterfoil.ingest.limits import Limits
 from counterfoil.ingest.media import Encoding
-from counterfoil.ingest.pieces import Counting, cut
+from counterfoil.ingest.pieces import Counting, Cut, cut
+from counterfoil.ingest.runs import MAX_HEAD_BYTES
 from counterfoil.ingest.signal import Signal
 from counterfoil.ingest.status import ExportError
 from counterfoil.mapping.draft import Mapped
@@ -164,7 +165,7 @@ def test_json_that_is_not_built_as_expected_is_left_to_the_decoder(body: bytes) 
 @pytest.mark.usefixtures("small_pieces")
 def test_a_resource_larger_than_a_piece_is_not_repeated() -> None:
     request = traces("large resource", 30)
-    request.resource_spans[0].resource.attributes.add(key="k").value.string_value = "v" * pieces.MAX_HEAD_BYTES
+    request.resource_spans[0].resource.attributes.add(key="k").value.string_value = "v" * MAX_HEAD_BYTES
     for encoding, encode in ENCODE.items():
         assert cut(TRACES, encode(request), encoding, 10_000) is None
 
@@ -207,6 +208,75 @@ def test_an_item_that_cannot_be_read_is_refused_by_its_name_and_the_others_are_k
     found, _ = in_pieces(Signal.TRACES, damaged, encoding)
     assert [one.item for one in found.refused] == ["resourceSpans[0].scopeSpans[0].spans[41]"]
     assert len(found.items) == 59
+
+
+@pytest.mark.usefixtures("small_pieces")
+@pytest.mark.parametrize("encoding", list(Encoding))
+def test_an_item_over_the_limit_on_one_item_is_refused_by_its_name_and_the_others_keep_theirs(
+    encoding: Encoding, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pieces, "MAX_ITEM_BYTES", 3_000)
+    request = traces("giants", 40)
+    spans = request.resource_spans[0].scope_spans[0].spans
+    for index in (7, 8, 39):
+        spans[index].attributes.add(key="text").value.string_value = "x" * 3_000
+    spans[20].span_id = b"short"
+    found, _ = in_pieces(Signal.TRACES, ENCODE[encoding](request), encoding)
+    assert sorted((one.item.rpartition("[")[2], one.code) for one in found.refused) == [
+        ("20]", "bad_span_id"),
+        ("39]", "item_too_large"),
+        ("7]", "item_too_large"),
+        ("8]", "item_too_large"),
+    ]
+    assert {one.limit for one in found.refused if one.code == "item_too_large"} == {"item_bytes=3000"}
+    assert len(found.items) == 36
+
+
+@pytest.mark.usefixtures("small_pieces")
+def test_fields_that_nobody_knows_are_bounded_in_one_item(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pieces, "MAX_VALUES", 500)
+    request = traces("unknown fields", 3)
+    spans = request.resource_spans[0].scope_spans[0].spans
+    spans[1].MergeFromString(b"\x78\x01" * 501)
+    found, _ = in_pieces(Signal.TRACES, bytes(request.SerializeToString()), Encoding.PROTOBUF)
+    assert [(one.item, one.limit) for one in found.refused] == [
+        ("resourceSpans[0].scopeSpans[0].spans[1]", "values=500")
+    ]
+    assert len(found.items) == 2
+
+
+@pytest.mark.parametrize("encoding", list(Encoding))
+def test_a_small_request_whose_resource_is_repeated_much_is_taken_in_pieces_and_says_the_same(
+    encoding: Encoding, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    request = traces("repeated", 50)
+    request.resource_spans[0].resource.attributes.add(key="k").value.string_value = "v" * 2_000
+    body = ENCODE[encoding](request)
+    expected = told(whole(Signal.TRACES, body, encoding))
+    monkeypatch.setattr(pieces, "WHOLE_REPEATED_BYTES", 50 * 2_000)
+    monkeypatch.setattr(pieces, "PIECE_BYTES", 10 * 2_000)
+    large = read_request(Signal.TRACES, body, encoding, LIMITS)
+    assert isinstance(large, Cut)
+    found, count = in_pieces(Signal.TRACES, body, encoding)
+    assert count >= 5
+    assert told(found) == expected
+    monkeypatch.setattr(decoding, "MAX_REPEATED_BYTES", 50 * 2_000)
+    with pytest.raises(ExportError, match="413 too_much_repeated"):
+        read_request(Signal.TRACES, body, encoding, LIMITS)
+
+
+@pytest.mark.parametrize("encoding", list(Encoding))
+def test_a_large_request_that_cannot_be_cut_is_refused_and_a_smaller_one_is_left_to_the_decoder(
+    encoding: Encoding, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    request = traces("not cut", 30)
+    request.resource_spans[0].resource.attributes.add(key="k").value.string_value = "v" * MAX_HEAD_BYTES
+    body = ENCODE[encoding](request)
+    monkeypatch.setattr(pieces, "WHOLE_BYTES", 100)
+    assert isinstance(read_request(Signal.TRACES, body, encoding, LIMITS), Mapped)
+    monkeypatch.setattr(decoding, "MAX_UNCUT_BYTES", len(body) - 1)
+    with pytest.raises(ExportError, match="413 not_cuttable"):
+        read_request(Signal.TRACES, body, encoding, LIMITS)
 
 
 # -- over a real server -------------------------------------------------------------------------------------------

@@ -86,7 +86,7 @@ def repeats_much(decoded: Decoded) -> bool:
 
 def _head_bytes(group: Group) -> int:
     """Bytes of resource and scope."""
-    heads = (head.ByteSize() for head in (group.resource, group.scope) if head is not None)
+    heads = (int(head.ByteSize()) for head in (group.resource, group.scope) if head is not None)
     return sum(heads) + len(group.resource_schema_url) + len(group.scope_schema_url)
 
 

@@ -12,7 +12,8 @@
 | values (spans, events, attributes, list elements) in one body | 500,000 | 413 |
 | items (spans, log records) in one request | 10,000 | the rest refused item by item |
 | seconds until a body is complete | 30 | 503 |
-| bytes of bodies in memory, items between decoding and commit | 24 MiB, 50,000 | 429 |
+| bytes of bodies in memory, of them of one writer | 24 MiB, two thirds | 429 |
+| items between decoding and commit | 50,000 | 429 |
 | decompressed bytes being decoded and mapped | 16 MiB | they wait for their turn |
 | gRPC calls under way | 1,024 | RESOURCE_EXHAUSTED |
 | gRPC messages being read at once, of them of one writer | 4, 2 | they wait 5 s, then RESOURCE_EXHAUSTED |
@@ -36,7 +37,7 @@ MAX_ITEM_BYTES: Final = 16 * MIB
 MAX_UNCUT_BYTES: Final = 4 * MIB
 """Decoded and mapped, a body takes about thirteen times its bytes, so a large one is only taken piece by piece."""
 MAX_REPEATED_BYTES: Final = 64 * MIB
-"""Each record carries its resource and scope: a resource of 1 MiB over 10,000 small items would be 10 GiB of records."""
+"""Each record carries its resource and scope: one resource of 1 MiB over 10,000 small items would be 10 GiB."""
 MAX_GZIP_MEMBERS: Final = 1_000
 MAX_ZSTD_WINDOW_BYTES: Final = 8 * MIB
 """RFC 9659: a decoder of `Content-Encoding: zstd` needs no window above 8 MiB."""

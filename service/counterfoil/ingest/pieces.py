@@ -22,10 +22,10 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Final
 
-from counterfoil.ingest.limits import MAX_ITEM_BYTES, MIB
+from counterfoil.ingest.limits import MAX_ITEM_BYTES, MAX_VALUES, MIB
 from counterfoil.ingest.media import Encoding
 from counterfoil.ingest.pieces_json import index_json, join_json
-from counterfoil.ingest.pieces_wire import index_wire, join_wire
+from counterfoil.ingest.pieces_wire import count_fields, index_wire, join_wire
 from counterfoil.ingest.runs import MAX_HEAD_BYTES, Run
 from counterfoil.ingest.surplus import MOST_SURPLUS, TOO_MANY_ITEMS, too_many_items
 from counterfoil.mapping.draft import Mapped, Refused
@@ -115,31 +115,36 @@ def cut(names: Names, body: bytes, encoding: Encoding, most_items: int) -> Cut |
     total = sum(len(run.items) for run in runs)
     if total > most_items * MOST_SURPLUS:
         raise too_many_items(most_items, total)
-    lawful, giants = _without_giants(names, runs)
+    lawful, giants = _without_giants(names, body, encoding, runs)
     kept, surplus = _within(names, lawful, most_items, total)
     return Cut(names, encoding, body, kept, giants + surplus)
 
 
-def _without_giants(names: Names, runs: list[Run]) -> tuple[list[Run], list[Refused]]:
-    """The runs without items over the limit on one item, and those as refused."""
+def _without_giants(names: Names, body: bytes, encoding: Encoding, runs: list[Run]) -> tuple[list[Run], list[Refused]]:
+    """The runs without items that would take too much when decoded, and those as refused."""
     kept: list[Run] = []
     giants: list[Refused] = []
     for run in runs:
         start = 0
-        for index, (begin, end) in enumerate(run.items):
-            if end - begin > MAX_ITEM_BYTES:
+        for index, item in enumerate(run.items):
+            if item[1] - item[0] > PIECE_BYTES and (why := _too_large(body, encoding, item)) is not None:
+                path = names.path(run.resource, run.scope, run.first + index)
+                giants.append(Refused(path, ITEM_TOO_LARGE, *why))
                 kept.append(run._replace(first=run.first + start, items=run.items[start:index]))
-                giants.append(
-                    Refused(
-                        names.path(run.resource, run.scope, run.first + index),
-                        ITEM_TOO_LARGE,
-                        f"an item has at most {MAX_ITEM_BYTES} bytes, this one {end - begin}",
-                        f"item_bytes={MAX_ITEM_BYTES}",
-                    )
-                )
                 start = index + 1
         kept.append(run._replace(first=run.first + start, items=run.items[start:]) if start else run)
     return kept, giants
+
+
+def _too_large(body: bytes, encoding: Encoding, item: tuple[int, int]) -> tuple[str, str] | None:
+    """Why an item cannot be taken, and the limit; None where it can."""
+    size = item[1] - item[0]
+    if size > MAX_ITEM_BYTES:
+        return f"an item has at most {MAX_ITEM_BYTES} bytes, this one {size}", f"item_bytes={MAX_ITEM_BYTES}"
+    # Fields that OTLP does not know are values as well, which the guard does not count: each is an object for a while.
+    if encoding is Encoding.PROTOBUF and count_fields(body, item, MAX_VALUES) > MAX_VALUES:
+        return f"an item has at most {MAX_VALUES} fields", f"values={MAX_VALUES}"
+    return None
 
 
 def _within(names: Names, runs: list[Run], most: int, total: int) -> tuple[list[Run], list[Refused]]:

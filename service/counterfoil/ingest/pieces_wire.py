@@ -56,6 +56,18 @@ def join_wire(_: Names, body: bytes, groups: Sequence[Sequence[Run]]) -> bytes:
     return b"".join(outer)
 
 
+def count_fields(body: bytes, item: tuple[int, int], most: int) -> int:
+    """Fields of an item at its top level, known or not, or a number above `most` as soon as there are more."""
+    count = 0
+    try:
+        for count, _ in enumerate(_fields(body, *_payload(body, *item)), 1):
+            if count > most:
+                break
+    except (_Odd, IndexError):
+        pass  # damaged: the decoder says how
+    return count
+
+
 def _split(body: bytes, start: int, end: int, wanted: int) -> tuple[bytes, list[tuple[int, int]]]:
     """The fields of a message with the tag `wanted`, where they begin and end, and all others together.
 

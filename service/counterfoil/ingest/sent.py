@@ -23,7 +23,7 @@ class Sent:
 
     @property
     def digest(self) -> bytes:
-        """SHA-256 of the body as sent: it tells a request that is sent again."""
+        """SHA-256 of the body as sent: it tells a request that is sent again. Empty where it was forgotten."""
         if self._digest is None:
             self._digest = hashlib.sha256(self._body).digest()
         return self._digest
@@ -35,6 +35,11 @@ class Sent:
     def inflated(self, limits: Limits, room: int | None = None) -> bytes:
         """The body without its coding, up to `room` bytes. Errors: those of `inflate`."""
         return inflate(self._body, self._coding, limits, room)
+
+    def forget(self) -> None:
+        """Drop the bytes; the digest stays only where it was asked for, because it costs as much as inflating."""
+        self._digest = self._digest or b""
+        self._body = b""
 
     def release(self) -> None:
         """Keep size and digest, drop the bytes."""

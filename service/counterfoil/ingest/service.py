@@ -119,7 +119,7 @@ class Ingest:
         """Take one request whose body `collect` reads, under a ticket. Error: ExportError, recorded as above."""
         sent = NOTHING_SENT
         try:
-            with self._admission.request() as ticket:
+            with self._admission.request(call.writer) as ticket:
                 sent = await collect(ticket)
                 return await self._take(call, call.encoding or Encoding.PROTOBUF, sent, ticket)
         except CounterfoilError as error:
@@ -137,11 +137,9 @@ class Ingest:
             taken = await self._take_turn(call, encoding, sent, ticket, sent.weight(self._limits))
         except LargerThanAsked:
             taken = await self._take_turn(call, encoding, sent, ticket, self._limits.inflated_bytes)
-        match taken:
-            case Pending():
-                return await self.finish(call, encoding, taken, sent, heartbeat_s)
-            case encoding, body, promise:
-                return Answer(encoding, body, promise, heartbeat_s)
+        if isinstance(taken, Pending):
+            return await self.finish(call, encoding, taken, sent, heartbeat_s)
+        return Answer(*taken, heartbeat_s)
 
     async def _take_turn(
         self, call: Call, encoding: Encoding, sent: Sent, ticket: Ticket, weight: int
@@ -156,9 +154,9 @@ class Ingest:
                 warning = METRICS_WARNING if sent.size else ""
                 return encoding, format_response(call.signal, encoding, 0, warning), None
             pending = await loop.run_in_executor(self._pool, self._prepare, call, encoding, sent, ticket, weight)
-            return (
-                await self._take_pieces(call, encoding, pending, sent, ticket) if isinstance(pending, Cut) else pending
-            )
+            if not isinstance(pending, Cut):
+                return pending
+            return await self._take_pieces(call, encoding, pending, sent, ticket)
 
     async def _take_audit(
         self, call: Call, encoding: Encoding, sent: Sent, ticket: Ticket, room: int
@@ -186,7 +184,9 @@ class Ingest:
             raise _all_refused(call.signal, read.refused)
         ticket.add_items(len(read.items))
         ticket.body_done()
-        return self.submit(call, read, sent)
+        pending = self.submit(call, read, sent)
+        sent.forget()  # it is not counted any more, and a slow disk may keep thousands waiting
+        return pending
 
     async def _take_pieces(self, call: Call, encoding: Encoding, large: Cut, sent: Sent, ticket: Ticket) -> Pending:
         """Steps 3 to 5 for a large request, piece by piece; what is left to wait for, and what was refused.

@@ -45,8 +45,8 @@ class Structure:
 
 
 _JSON_PART: Final = re.compile(rb'"(?:[^"\\]++|\\.)*+\\?(?:"|\Z)|[,{\[]', re.DOTALL)
-"""A string, or what is left of one at the end (always matches at a quote, so a search never starts over), or what begins
-a value."""
+"""A string, or what is left of one at the end (it always matches at a quote, so a search never starts over); or what
+begins a value."""
 _STRINGS_A_VALUE: Final = 2
 """A member of an object has two strings, its key and its value, and one comma or brace before it."""
 _STEP_BYTES: Final = 1024 * 1024
