@@ -23,25 +23,9 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from counterfoil.core.errors import CounterfoilError, EvidenceError, Fault, InputError, UnsupportedError
+from counterfoil.http_status import STATUS_OF_CODE
 
 MEDIA_TYPE = "application/problem+json"
-
-STATUS_OF_CODE = {
-    "not_found": 404,
-    "conflict": 409,
-    "idempotency_conflict": 409,
-    "too_large": 413,
-    "busy": 429,
-    "log_rolled_back": 503,
-    "signed_head_contradicted": 503,
-    "head_contradicted": 503,
-    "head_store_behind": 503,
-    "clock_behind": 503,
-    "storage_unavailable": 503,
-    "unauthenticated": 401,
-    "forbidden": 403,
-}
-"""Codes of InputError and Fault that are not 400 and 500. Everything that may be tried again is 429 or 503."""
 
 RETRY_AFTER_S = 1
 

@@ -25,10 +25,10 @@ from google.rpc.error_details_pb2 import (  # type: ignore[import-untyped]  # as
 from google.rpc.status_pb2 import Status  # type: ignore[import-untyped]  # as above
 
 from counterfoil.core.errors import CounterfoilError, EvidenceError, Fault, InputError
+from counterfoil.http_status import STATUS_OF_CODE
 from counterfoil.ingest.limits import MAX_ITEM_CHARS, MAX_NAMED_ITEMS, MAX_REASON_CHARS, RETRY_AFTER_S
 from counterfoil.ingest.media import Encoding
 from counterfoil.mapping.draft import Refused
-from counterfoil.problems import STATUS_OF_CODE
 
 ERROR_DOMAIN: Final = "counterfoil"
 
